@@ -1,0 +1,104 @@
+/**
+ * The only file that touches real time. Everything else asks a {@link Clock}, so that a test may hold time still.
+ */
+
+/** A pending callback. */
+export interface Timer {
+  /** Forget the callback. Idempotent. */
+  cancel(): void;
+}
+
+/** Options of {@link Clock.schedule}. */
+export interface ScheduleOptions {
+  /**
+   * Whether the timer keeps the process alive: `true` where somebody awaits it (a retry's sleep), `false` (the
+   * default) for background work such as heartbeats.
+   */
+  readonly hold?: boolean;
+}
+
+/** Where time comes from. */
+export interface Clock {
+  /** Monotonic milliseconds since an arbitrary moment; for durations. Never goes backwards. */
+  now(): number;
+  /** Milliseconds since 1970 by the wall clock; for records and HTTP dates only, since it may jump. */
+  wallTime(): number;
+  /** Call `callback` once, `delay` milliseconds from now. `Infinity` never fires; a negative delay counts as 0. */
+  schedule(delay: number, callback: () => void, options?: ScheduleOptions): Timer;
+}
+
+/** The longest delay that Node's timers take; a longer one fires at once, so it is slept in pieces. */
+const longestTimeout = 2 ** 31 - 1;
+
+const neverFires: Timer = { cancel() {} };
+
+class SystemTimer implements Timer {
+  #handle: NodeJS.Timeout | undefined;
+  #remaining: number;
+  readonly #callback: () => void;
+  readonly #hold: boolean;
+
+  constructor(delay: number, callback: () => void, hold: boolean) {
+    this.#remaining = delay;
+    this.#callback = callback;
+    this.#hold = hold;
+    this.#arm();
+  }
+
+  #arm(): void {
+    const piece = Math.min(this.#remaining, longestTimeout);
+    this.#remaining -= piece;
+    this.#handle = setTimeout(() => (this.#remaining > 0 ? this.#arm() : this.#callback()), piece);
+    if (!this.#hold) this.#handle.unref();
+  }
+
+  cancel(): void {
+    clearTimeout(this.#handle);
+  }
+}
+
+/** Real time: `performance.now`, `Date.now` and `setTimeout`. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  wallTime: () => Date.now(),
+  schedule(delay, callback, options) {
+    if (Number.isNaN(delay)) throw new RangeError('a delay must be a number of milliseconds, not NaN');
+    if (delay === Number.POSITIVE_INFINITY) return neverFires;
+    return new SystemTimer(Math.max(0, delay), callback, options?.hold ?? false);
+  },
+};
+
+/**
+ * Sleep on a clock; holds the process alive.
+ *
+ * @throws the signal's reason, at once when it aborts.
+ */
+export function sleep(clock: Clock, delay: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const onAbort = (): void => {
+      timer.cancel();
+      reject(signal?.reason);
+    };
+    const timer = clock.schedule(
+      delay,
+      () => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve();
+      },
+      { hold: true },
+    );
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
+/** Wall time as an ISO 8601 string with milliseconds, such as `2026-01-31T09:00:00.000Z`. */
+export function isoTime(wallTime: number): string {
+  return new Date(wallTime).toISOString();
+}
+
+/** Wall time of an HTTP date, or `undefined` when it is not one. */
+export function parseHttpDate(text: string): number | undefined {
+  const time = Date.parse(text);
+  return Number.isNaN(time) ? undefined : time;
+}

@@ -1,0 +1,50 @@
+/**
+ * The base of the library's errors. `instanceof` compares a brand and the code instead of identity, so that it
+ * survives two installed copies of the package.
+ */
+
+const brand: symbol = Symbol.for('holdfast.error');
+
+/** Options that every error of the library takes. */
+export interface HoldfastErrorOptions {
+  /** What made it happen. */
+  readonly cause?: unknown;
+  /** Whether the same call may succeed if made again later; each class has its own default. */
+  readonly retryable?: boolean;
+}
+
+/** The base of every error that the library throws by design. */
+export class HoldfastError extends Error {
+  static readonly code: string = 'HOLDFAST';
+  /** Stable name of the kind of failure: what to switch on. Each has a paragraph in `docs/errors.md`. */
+  readonly code: string;
+  /** Whether the same call may succeed if made again later. `retry` honours `false`. */
+  readonly retryable: boolean;
+
+  constructor(message: string, options: HoldfastErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    this.code = new.target.code;
+    this.retryable = options.retryable ?? false;
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    // A user's subclass has no code of its own: ordinary identity is then the right test.
+    if (!Object.hasOwn(this, 'code'))
+      return Object.prototype.isPrototypeOf.call(this.prototype, value as object);
+    if (typeof value !== 'object' || value === null) return false;
+    const error = value as { code?: unknown; [brand]?: unknown };
+    return error[brand] === true && (this.code === 'HOLDFAST' || error.code === this.code);
+  }
+}
+Object.defineProperty(HoldfastError.prototype, brand, { value: true });
+
+/** The message of anything that was thrown. Never throws. */
+export function messageOf(error: unknown): string {
+  if (error instanceof Error) return error.message || error.name;
+  try {
+    return String(error);
+  } catch {
+    return 'unknown error';
+  }
+}

@@ -1,0 +1,85 @@
+import { InvalidPayloadError } from './errors.ts';
+import { messageOf } from './holdfast-error.ts';
+
+/** A value that JSON can hold without loss. */
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | JsonObject;
+
+/** A JSON object. */
+export interface JsonObject {
+  readonly [key: string]: JsonValue;
+}
+
+/** Keys by which a parsed value could reach a prototype; they are refused wherever text comes from outside. */
+const prototypeKeys: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
+
+/** Whether a key may stand in data from outside. */
+export function isSafeKey(key: string): boolean {
+  return !prototypeKeys.has(key);
+}
+
+/** Whether a value is an object with keys, and neither an array nor null nor an instance of a class. */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+/**
+ * Parse JSON text from outside.
+ *
+ * @throws InvalidPayloadError when it is not JSON or has a key that reaches a prototype (`__proto__` …).
+ */
+export function parseJson(text: string, what: string): JsonValue {
+  try {
+    return JSON.parse(text, refusePrototypeKeys) as JsonValue;
+  } catch (error) {
+    throw new InvalidPayloadError(what, `is not acceptable JSON: ${messageOf(error)}`, error);
+  }
+}
+
+function refusePrototypeKeys(key: string, value: unknown): unknown {
+  if (key === '__proto__') throw new SyntaxError(`the key ${JSON.stringify(key)} is not allowed`);
+  return value;
+}
+
+/**
+ * JSON text of a value that JSON can hold without loss. Unlike `JSON.stringify` it refuses what would silently change:
+ * BigInt, functions, symbols, NaN, infinities, cycles, `undefined` in arrays and instances of classes without `toJSON`.
+ * A property whose value is undefined is left out.
+ *
+ * @throws InvalidPayloadError naming the path.
+ */
+export function stringifyJson(value: unknown, what: string): string {
+  const problem = findUnserialisable(value, '', []);
+  if (problem !== undefined) throw new InvalidPayloadError(what, `cannot be stored as JSON: ${problem}`);
+  return JSON.stringify(value) ?? 'null';
+}
+
+function findUnserialisable(value: unknown, path: string, above: object[]): string | undefined {
+  const at = path || 'the value itself';
+  if (typeof value === 'bigint' || typeof value === 'function' || typeof value === 'symbol') {
+    return `${at} is a ${typeof value}`;
+  }
+  if (typeof value === 'number' && !Number.isFinite(value)) return `${at} is ${value}`;
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (above.includes(value)) return `${at} contains itself`;
+  if (above.length > 200) return `${at} is nested deeper than 200 levels`;
+  if (typeof (value as { toJSON?: unknown }).toJSON === 'function') return undefined;
+  const children = [...above, value];
+  if (Array.isArray(value)) return findInArray(value, path, children);
+  if (!isPlainObject(value)) return `${at} is an instance of ${value.constructor?.name ?? 'a class'}`;
+  for (const [key, child] of Object.entries(value)) {
+    const problem = findUnserialisable(child, path ? `${path}.${key}` : key, children);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+function findInArray(array: readonly unknown[], path: string, above: object[]): string | undefined {
+  for (const [index, child] of array.entries()) {
+    if (child === undefined) return `${path}[${index}] is undefined`;
+    const problem = findUnserialisable(child, `${path}[${index}]`, above);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}

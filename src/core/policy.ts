@@ -1,0 +1,88 @@
+/**
+ * The one contract by which everything composes: a {@link Policy} runs work and decides whether, when and how
+ * often. The first policy of a pipeline is the outermost.
+ */
+import type { Duration } from './duration.ts';
+
+/** What the work gets to know of the call that it serves. */
+export interface CallContext {
+  /** Aborts when nobody waits for the result any more: the caller gave up, a timeout passed, a probe expired. */
+  readonly signal: AbortSignal;
+  /** Which attempt this is: 1 for the first, 2 for the first retry. */
+  readonly attempt: number;
+  /** When the call must have settled, on the runtime's monotonic clock; undefined when it has no limit. */
+  readonly deadline: number | undefined;
+}
+
+/** A function under a policy. May return a value or a promise; a synchronous throw counts as a rejection. */
+export type Work<T> = (context: CallContext) => T | PromiseLike<T>;
+
+/** Options of every verb that runs work. A {@link CallContext} may be passed on as it is. */
+export interface RunOptions {
+  /** Aborts the call: it rejects with the signal's reason at once, and the work's own signal aborts. */
+  readonly signal?: AbortSignal;
+  /** The longest that the call may take. Default: no limit. Rejects with `TimeoutError`. */
+  readonly timeout?: Duration;
+  /** The attempt number to start from. Default: 1. */
+  readonly attempt?: number;
+  /** When the call must have settled, on the runtime's monotonic clock. Default: no limit. */
+  readonly deadline?: number | undefined;
+}
+
+/** Runs work under some discipline: a breaker, a retry, a timeout, or a pipeline of them. */
+export interface Policy {
+  /** Run the work and settle as it does, unless the policy decides otherwise. Never throws synchronously. */
+  run<T>(work: Work<T>, options?: RunOptions): Promise<T>;
+  /** The same function under this policy: same arguments, a promise of the same result. */
+  wrap<A extends unknown[], R>(work: (...args: A) => R): (...args: A) => Promise<Awaited<R>>;
+}
+
+let neverSignal: AbortSignal | undefined;
+
+/** A context made by the library. Its signal costs nothing until somebody reads it. */
+export class Call implements CallContext {
+  /** The signal that can really abort, or undefined when none can. */
+  readonly source: AbortSignal | undefined;
+  readonly attempt: number;
+  readonly deadline: number | undefined;
+
+  constructor(source: AbortSignal | undefined, attempt: number, deadline: number | undefined) {
+    this.source = source;
+    this.attempt = attempt;
+    this.deadline = deadline;
+  }
+
+  get signal(): AbortSignal {
+    if (this.source !== undefined) return this.source;
+    neverSignal ??= new AbortController().signal;
+    return neverSignal;
+  }
+}
+
+/** The context of a call that nobody limits. */
+export const unlimitedCall: Call = new Call(undefined, 1, undefined);
+
+/** The signal of a context that can really abort, or undefined; reading it creates nothing. */
+export function abortSource(context: CallContext): AbortSignal | undefined {
+  return context instanceof Call ? context.source : context.signal;
+}
+
+/** Implements {@link Policy.wrap} for any policy. */
+export function wrapWith<A extends unknown[], R>(
+  policy: Pick<Policy, 'run'>,
+  work: (...args: A) => R,
+): (...args: A) => Promise<Awaited<R>> {
+  return function wrapped(this: unknown, ...args: A): Promise<Awaited<R>> {
+    return policy.run(() => work.apply(this, args)) as Promise<Awaited<R>>;
+  };
+}
+
+/** Call the work so that a synchronous throw, a plain value and a promise all become a promise. */
+export function settle<T>(work: Work<T>, context: CallContext): Promise<T> {
+  try {
+    const result = work(context);
+    return result instanceof Promise ? result : Promise.resolve(result);
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
