@@ -81,6 +81,11 @@ class LimitedCall extends Call {
   #reason: unknown;
   #aborted = false;
 
+  /** Its limit and its caller can both abort it, so what runs inside must listen. */
+  override get source(): AbortSignal {
+    return this.signal;
+  }
+
   override get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();

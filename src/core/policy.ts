@@ -41,19 +41,23 @@ let neverSignal: AbortSignal | undefined;
 
 /** A context made by the library. Its signal costs nothing until somebody reads it. */
 export class Call implements CallContext {
-  /** The signal that can really abort, or undefined when none can. */
-  readonly source: AbortSignal | undefined;
+  readonly #source: AbortSignal | undefined;
   readonly attempt: number;
   readonly deadline: number | undefined;
 
   constructor(source: AbortSignal | undefined, attempt: number, deadline: number | undefined) {
-    this.source = source;
+    this.#source = source;
     this.attempt = attempt;
     this.deadline = deadline;
   }
 
+  /** The signal that can really abort, or undefined when none can. */
+  get source(): AbortSignal | undefined {
+    return this.#source;
+  }
+
   get signal(): AbortSignal {
-    if (this.source !== undefined) return this.source;
+    if (this.#source !== undefined) return this.#source;
     neverSignal ??= new AbortController().signal;
     return neverSignal;
   }
