@@ -69,11 +69,16 @@ export const systemClock: Clock = {
 };
 
 /**
- * Sleep on a clock; holds the process alive.
+ * Sleep on a clock; holds the process alive unless told not to.
  *
  * @throws the signal's reason, at once when it aborts.
  */
-export function sleep(clock: Clock, delay: number, signal?: AbortSignal): Promise<void> {
+export function sleep(
+  clock: Clock,
+  delay: number,
+  signal?: AbortSignal,
+  options: ScheduleOptions = { hold: true },
+): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
     const onAbort = (): void => {
@@ -86,7 +91,7 @@ export function sleep(clock: Clock, delay: number, signal?: AbortSignal): Promis
         signal?.removeEventListener('abort', onAbort);
         resolve();
       },
-      { hold: true },
+      options,
     );
     signal?.addEventListener('abort', onAbort, { once: true });
   });
