@@ -1,17 +1,26 @@
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { StatusReporter } from './servers/status-reporter.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** Tests that start processes or real servers; everything else is a unit test. */
 const system = ['test/servers/**/*.test.ts', 'test/system/**/*.test.ts'];
 
+const reports = process.env.HOLDFAST_REPORTS;
+
+const jsonReport = (outputFile: string): ['json', { outputFile: string }] => ['json', { outputFile }];
+
 export default defineConfig({
   root,
   test: {
-    reporters: process.env.HOLDFAST_REPORT
-      ? ['default', ['json', { outputFile: process.env.HOLDFAST_REPORT }]]
-      : ['default'],
+    reporters: [
+      'default',
+      new StatusReporter(),
+      // A folder, since several runs (unit, system, other versions of Node) report into it.
+      ...(reports ? [jsonReport(join(reports, `${process.pid}.json`))] : []),
+    ],
     coverage: { provider: 'v8', include: ['src/**/*.ts'], reportsDirectory: 'coverage' },
     projects: [
       {
