@@ -1,0 +1,1 @@
+export { type MemoryRegistry, type MemoryRegistryOptions, memoryRegistry } from './registry.ts';
