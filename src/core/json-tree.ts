@@ -1,6 +1,6 @@
 /**
- * Trees of JSON values as layers of configuration: checked copies and merging. Nothing here shares structure with what
- * it was given or looks up an inherited key, so no key can reach a prototype.
+ * Trees of JSON values from outside. Nothing here shares structure with what it was given or looks up an inherited key,
+ * so no key can reach a prototype.
  */
 import { InvalidPayloadError } from './errors.ts';
 import { isPlainObject, isSafeKey, type JsonObject, type JsonValue } from './json.ts';
@@ -54,32 +54,6 @@ function kindOf(value: unknown): string {
   if (typeof value === 'number') return 'a number that is not finite';
   if (typeof value !== 'object') return `a ${typeof value}`;
   return 'an instance of a class';
-}
-
-/** Merge layers deeply: later wins, objects merge, everything else (arrays and null too) replaces. */
-export function mergeJson(layers: readonly JsonObject[]): JsonObject {
-  const result: Record<string, JsonValue> = {};
-  for (const layer of layers) mergeInto(result, layer);
-  return result;
-}
-
-function mergeInto(target: Record<string, JsonValue>, layer: JsonObject): void {
-  for (const [key, value] of Object.entries(layer)) {
-    if (!isSafeKey(key)) continue;
-    const before = Object.hasOwn(target, key) ? target[key] : undefined;
-    // Everything in `target` was made here, so it may be written to.
-    if (isPlainObject(value) && isPlainObject(before))
-      mergeInto(before as Record<string, JsonValue>, value as JsonObject);
-    else target[key] = detach(value);
-  }
-}
-
-function detach(value: JsonValue): JsonValue {
-  if (Array.isArray(value)) return value.map(detach);
-  if (!isPlainObject(value)) return value;
-  const result: Record<string, JsonValue> = {};
-  mergeInto(result, value as JsonObject);
-  return result;
 }
 
 /** The value at a path of keys, or undefined where the tree has none. Sees own keys only. */

@@ -22,7 +22,6 @@ const safeToExplain: ReadonlySet<ErrorCode> = new Set([
   'MULTILINE_IMPLICIT_KEY',
   'MULTIPLE_ANCHORS',
   'MULTIPLE_TAGS',
-  'NON_STRING_KEY',
   'TAB_AS_INDENT',
 ]);
 
