@@ -1,0 +1,64 @@
+/**
+ * Policies that stand between a service and what it calls: circuit breaker, retry, timeout, bulkhead, rate limiter,
+ * fallback, and pipelines of them.
+ *
+ * @module
+ */
+export type { AnsweringPolicy, AnswerOf } from './answering-policy.ts';
+export {
+  Bulkhead,
+  type BulkheadEvents,
+  type BulkheadOptions,
+  type BulkheadQueued,
+  type BulkheadRejected,
+} from './bulkhead.ts';
+export { CircuitBreaker } from './circuit-breaker.ts';
+export type { CircuitBreakerOptions, HalfOpenOptions } from './circuit-options.ts';
+export type { CircuitToken } from './circuit-token.ts';
+export type {
+  CircuitBreakerEvents,
+  CircuitCallFailed,
+  CircuitCallIgnored,
+  CircuitCallSucceeded,
+  CircuitChanges,
+  CircuitClosed,
+  CircuitForced,
+  CircuitHalfOpened,
+  CircuitMetrics,
+  CircuitOpened,
+  CircuitRejected,
+  CircuitState,
+  CircuitTotals,
+  CircuitWouldTrip,
+  ForcedState,
+  TripReason,
+} from './circuit-types.ts';
+export {
+  type Alternative,
+  type FallbackEvents,
+  type FallbackOptions,
+  type FallbackPolicy,
+  type FellBack,
+  fallback,
+} from './fallback.ts';
+export { pipeline } from './pipeline.ts';
+export {
+  type RateLimitedRunOptions,
+  RateLimiter,
+  type RateLimiterEvents,
+  type RateLimiterOptions,
+  type RateLimiterRejected,
+} from './rate-limiter.ts';
+export {
+  type GaveUp,
+  type GiveUpReason,
+  type Recovered,
+  type Retried,
+  type RetryEvents,
+  type RetryOptions,
+  type RetryPolicy,
+  retry,
+} from './retry.ts';
+export { type TimeoutOptions, timeout } from './timeout.ts';
+export type { Wait } from './wait.ts';
+export type { Tally } from './window.ts';
