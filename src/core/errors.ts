@@ -207,9 +207,12 @@ export class SagaParkedError extends HoldfastError {
 /** A participant says that the step certainly had, and will have, no effect. Made by `refuse(reason)`. */
 export class RefusedError extends HoldfastError {
   static override readonly code = 'HOLDFAST_REFUSED';
+  /** Whether it speaks for earlier attempts under the same key, too, whose outcome was unknown until now. */
+  readonly conclusive: boolean;
 
-  constructor(reason: string, cause?: unknown) {
-    super(reason, { cause });
+  constructor(reason: string, options: { readonly cause?: unknown; readonly conclusive?: boolean } = {}) {
+    super(reason, options);
+    this.conclusive = options.conclusive ?? false;
   }
 }
 

@@ -9,12 +9,16 @@
  *   drops its work. So of two workers that both believe to own a saga, at most one writes.
  * - **Durable.** When `create` or `update` resolve, the record survives whatever the store promises in
  *   `durability`. When they reject, the write may or may not have happened.
- * - **Claims.** `claim` takes up to `limit` records that are `running` or `compensating`, whose definition is among the
- *   names given, that no live owner holds, oldest first; each comes with its epoch raised. A record is held while its
- *   owner's lease is not expired. `heartbeat` extends the owner's one lease; false when it had expired, and then
- *   everything that the owner holds may have been claimed by others. Time is the store's own.
+ * - **Claims.** `claim` takes up to `limit` records that are `running` or `compensating`, whose name and hash are among
+ *   the definitions given, and that no live owner holds, oldest first; each comes with its epoch raised. A record is
+ *   held while its owner's lease is not expired. What the caller's own lease holds comes back too unless it is listed in
+ *   `holding`: that heals a `create` or `claim` whose answer was lost on the way.
+ * - **Leases.** An owner has one lease. `create` and `claim` begin it or extend it, and so does `heartbeat` while it
+ *   lives; `heartbeat` is false when it had expired, and then everything that the owner holds may have been claimed by
+ *   others. Time is the store's own.
  * - Records come back as they were written. A row that cannot be decoded is returned with `status: 'parked'` and
- *   the reason, never thrown, so that one bad row does not stop the others.
+ *   the reason, never thrown, so that one bad row does not stop the others; `claim` also parks it for good, its content
+ *   untouched.
  */
 import type { JsonValue } from '../core/json.ts';
 
@@ -67,6 +71,16 @@ export interface Lease {
   readonly ttl: number;
 }
 
+/** What {@link SagaStore.claim} is asked for. */
+export interface ClaimRequest {
+  /** What the caller can run. Records of any other name or hash are left for others. */
+  readonly definitions: readonly Pick<SagaRecord, 'saga' | 'hash'>[];
+  /** At most this many. */
+  readonly limit: number;
+  /** Ids that the caller knows it holds, or is about to create. */
+  readonly holding: readonly string[];
+}
+
 /** Filters of {@link SagaStore.list}; all given must hold. */
 export interface SagaQuery {
   readonly saga?: string | undefined;
@@ -88,7 +102,7 @@ export interface SagaStore {
   /** Write if the caller still owns the record: see fencing above. */
   update(record: SagaRecord): Promise<boolean>;
   /** Take over records that nobody holds. */
-  claim(sagas: readonly string[], limit: number, lease: Lease): Promise<readonly SagaRecord[]>;
+  claim(request: ClaimRequest, lease: Lease): Promise<readonly SagaRecord[]>;
   /** Extend the owner's lease; false when it had expired. */
   heartbeat(lease: Lease): Promise<boolean>;
   /** Give up the owner's lease and whatever it holds, so that others may claim at once. */

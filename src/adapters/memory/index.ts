@@ -1,1 +1,2 @@
 export { type MemoryRegistry, type MemoryRegistryOptions, memoryRegistry } from './registry.ts';
+export { type MemorySagaStoreOptions, memorySagaStore } from './saga-store.ts';

@@ -1,0 +1,25 @@
+export type { PlannedStep, SagaPlan, StepKind } from './plan.ts';
+export { type BeginOptions, type BegunSaga, SagaRunner, type SagaRunOptions } from './runner.ts';
+export type { SagaRetryOptions, SagaRunnerOptions } from './runner-options.ts';
+export { type RefuseOptions, refuse, type SagaOptions, saga } from './saga.ts';
+export type {
+  SagaEndedEvent,
+  SagaEvent,
+  SagaEvents,
+  SagaStepEvent,
+  SagaStepFailedEvent,
+} from './saga-events.ts';
+export type {
+  CommittedSaga,
+  CompensatableOptions,
+  CompensatableSaga,
+  ForwardOptions,
+  Saga,
+  SagaDefinition,
+  StepContext,
+  StepFunctions,
+  Stored,
+  UndoContext,
+  UnusedName,
+  WithResult,
+} from './saga-types.ts';

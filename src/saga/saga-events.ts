@@ -1,0 +1,56 @@
+/** What a runner tells of its sagas. */
+
+import type { JsonValue } from '../core/json.ts';
+
+/** Which saga an event is about. */
+export interface SagaEvent {
+  readonly id: string;
+  /** The definition's name. */
+  readonly saga: string;
+}
+
+/** One step of a saga. */
+export interface SagaStepEvent extends SagaEvent {
+  readonly step: string;
+}
+
+/** A step that was not done. */
+export interface SagaStepFailedEvent extends SagaStepEvent {
+  readonly error: unknown;
+}
+
+/** The end of a saga. */
+export interface SagaEndedEvent extends SagaEvent {
+  /** From its start, by the wall clock, in milliseconds. */
+  readonly duration: number;
+}
+
+/** What happens in a {@link SagaRunner}. Told after it was made durable, but not again after a crash. */
+export interface SagaEvents {
+  /** A saga is durably begun. */
+  readonly started: SagaEvent & { readonly input: JsonValue };
+  /** A saga that a crash, a stop or another worker left behind was taken over. */
+  readonly resumed: SagaEvent;
+  readonly stepDone: SagaStepEvent & { readonly output: JsonValue | undefined };
+  /** A step certainly had no effect. */
+  readonly stepRefused: SagaStepFailedEvent;
+  /** A step before the pivot is in doubt and will be undone. */
+  readonly stepFailed: SagaStepFailedEvent;
+  /** A step or an undo was not done and is tried again after `delay` milliseconds. */
+  readonly stepRetried: SagaStepFailedEvent & {
+    readonly undo: boolean;
+    readonly round: number;
+    readonly delay: number;
+  };
+  /** A saga turned back. */
+  readonly compensating: SagaEvent & { readonly reason: string };
+  readonly stepUndone: SagaStepEvent;
+  readonly completed: SagaEndedEvent;
+  readonly compensated: SagaEndedEvent & { readonly reason: string };
+  /** A saga waits for a person. */
+  readonly parked: SagaEndedEvent & { readonly reason: string };
+  /** The saga belongs to another worker now; this one dropped it. */
+  readonly lost: SagaEvent;
+  /** The store could not do something. It is tried again. */
+  readonly storeFailed: { readonly operation: string; readonly error: unknown };
+}

@@ -1,0 +1,34 @@
+import { within } from '../core/abort.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Emitter } from '../core/emitter.ts';
+import { StoreError } from '../core/errors.ts';
+import { unlimitedCall } from '../core/policy.ts';
+import type { SagaStore } from '../ports/saga-store.ts';
+import type { SagaEvents } from './saga-events.ts';
+
+/** Calls a store so that a call that hangs fails, and every failure is told. */
+export class StoreCalls {
+  readonly #store: SagaStore;
+  readonly #clock: Clock;
+  readonly #limit: number;
+  readonly #emitter: Emitter<SagaEvents>;
+
+  /** @param limit the longest that one call may take, in milliseconds */
+  constructor(store: SagaStore, clock: Clock, limit: number, emitter: Emitter<SagaEvents>) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#limit = limit;
+    this.#emitter = emitter;
+  }
+
+  /** @throws StoreError whatever the store throws, and when it does not answer in time. */
+  async call<T>(operation: string, work: (store: SagaStore) => Promise<T>): Promise<T> {
+    try {
+      return await within(this.#clock, this.#limit, unlimitedCall, () => work(this.#store));
+    } catch (cause) {
+      const error = cause instanceof StoreError ? cause : new StoreError(this.#store.name, operation, cause);
+      this.#emitter.emit('storeFailed', { operation, error });
+      throw error;
+    }
+  }
+}

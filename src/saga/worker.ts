@@ -1,0 +1,209 @@
+import { exponential } from '../core/backoff.ts';
+import type { Timer } from '../core/clock.ts';
+import type { Emitter } from '../core/emitter.ts';
+import { InFlight } from '../core/lifecycle.ts';
+import { warnOf } from '../core/log.ts';
+import type { Runtime } from '../core/runtime.ts';
+import type { Lease, NewSaga, SagaRecord } from '../ports/saga-store.ts';
+import { type Ending, Execution, type ExecutionSurroundings } from './execution.ts';
+import { isSettled } from './journal.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
+import type { SagaRunnerSettings } from './runner-options.ts';
+import type { SagaEvents } from './saga-events.ts';
+import type { SagaDefinition } from './saga-types.ts';
+import { Slots } from './slots.ts';
+import { StoreCalls } from './store-calls.ts';
+
+interface Held {
+  readonly execution: Execution;
+  readonly ended: Promise<Ending>;
+}
+
+/** The name under which a definition is looked up: equal for equal shapes only. */
+function shapeOf({ saga, hash }: Pick<SagaRecord, 'saga' | 'hash'>): string {
+  return `${saga} ${hash}`;
+}
+
+/**
+ * One owner in the store: claims sagas, begins new ones, executes what it holds, and keeps its lease. What it believes
+ * to hold and what the store says may drift apart (an answer got lost, a lease expired); each claim mends that, since it
+ * names what the worker holds and gets everything else that is its own or nobody's.
+ */
+export class Worker {
+  readonly store: StoreCalls;
+  readonly #settings: SagaRunnerSettings;
+  readonly #runtime: Runtime;
+  readonly #emitter: Emitter<SagaEvents>;
+  readonly #definitions: ReadonlyMap<string, SagaDefinition>;
+  readonly #lease: Lease;
+  readonly #keeper: LeaseKeeper;
+  readonly #shared: ExecutionSurroundings;
+  readonly #held: Map<string, Held> = new Map();
+  /** Ids on their way into the store, by how many calls. */
+  readonly #creating: Map<string, number> = new Map();
+  readonly #inFlight: InFlight = new InFlight();
+  #poll: Timer | undefined;
+  #backlog = false;
+  #failures = 0;
+  #stopping = false;
+
+  constructor(settings: SagaRunnerSettings, runtime: Runtime, emitter: Emitter<SagaEvents>) {
+    const { clock, random } = runtime;
+    this.#settings = settings;
+    this.#runtime = runtime;
+    this.#emitter = emitter;
+    this.#definitions = new Map(
+      settings.sagas.map((s) => [shapeOf({ saga: s.name, hash: s.hash }), s.definition]),
+    );
+    this.#lease = { owner: runtime.id(), ttl: settings.lease };
+    // A third of the lease: a call that takes longer would let the lease run out unnoticed.
+    this.store = new StoreCalls(settings.store, clock, settings.lease / 3, emitter);
+    const onLost = (reason: Error): void => this.#lose(reason);
+    this.#keeper = new LeaseKeeper({ store: this.store, clock, lease: this.#lease, onLost });
+    const slots = new Slots(settings.concurrency);
+    const { attemptTimeout, settleTimeout } = settings;
+    const work = { clock, random, emitter, slots, attemptTimeout, settleTimeout, ...settings.retry };
+    this.#shared = { store: this.store, ...work };
+  }
+
+  /** How many sagas this worker holds. */
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** @throws StoreError when the store cannot be prepared or read. */
+  async start(): Promise<void> {
+    await this.store.call('start', (store) => store.start());
+    await this.#claim();
+    this.#keeper.start();
+    this.#schedulePoll();
+  }
+
+  /** The end of a saga that this worker holds, or undefined when it holds none of this id. */
+  ended(id: string): Promise<Ending> | undefined {
+    return this.#held.get(id)?.ended;
+  }
+
+  /** The definition of a saga's shape, or undefined when this worker does not know it. */
+  definition(shape: Pick<SagaRecord, 'saga' | 'hash'>): SagaDefinition | undefined {
+    return this.#definitions.get(shapeOf(shape));
+  }
+
+  /** Write a saga down and execute it, unless it is there already. @throws StoreError; it may be begun then. */
+  begin(saga: NewSaga): Promise<{ readonly created: boolean; readonly record: SagaRecord }> {
+    return this.#inFlight.track(this.#begin(saga));
+  }
+
+  async #begin(saga: NewSaga): Promise<{ readonly created: boolean; readonly record: SagaRecord }> {
+    const { id } = saga;
+    this.#creating.set(id, (this.#creating.get(id) ?? 0) + 1);
+    try {
+      const sentAt = this.#runtime.clock.now();
+      const found = await this.store.call('create', (store) => store.create(saga, this.#lease));
+      this.#keeper.confirm(sentAt);
+      if (found.created) {
+        this.#emitter.emit('started', { id, saga: saga.saga, input: saga.input });
+        this.#execute(found.record, false);
+      }
+      return found;
+    } finally {
+      const left = this.#creating.get(id)! - 1;
+      if (left === 0) this.#creating.delete(id);
+      else this.#creating.set(id, left);
+    }
+  }
+
+  #execute(record: SagaRecord, inherited: boolean): void {
+    const definition = this.definition(record);
+    // Whatever comes while stopping is left for others by the release.
+    if (definition === undefined || this.#stopping) return;
+    const execution = new Execution({ definition, record, inherited, shared: this.#shared });
+    const ended = this.#inFlight.track(this.#follow(record.id, execution));
+    this.#held.set(record.id, { execution, ended });
+  }
+
+  async #follow(id: string, execution: Execution): Promise<Ending> {
+    // Begin only once it is listed as held.
+    await undefined;
+    try {
+      return await execution.run();
+    } catch (error) {
+      warnOf(`saga ${id} could not be executed; it is claimed anew`, error);
+      return { record: undefined, cause: error };
+    } finally {
+      this.#held.delete(id);
+      if (this.#backlog && this.#shared.slots.free * 2 >= this.#settings.concurrency) this.#pollNow();
+    }
+  }
+
+  async #claim(): Promise<void> {
+    const limit = this.#shared.slots.free;
+    if (limit <= 0) return;
+    const definitions = this.#settings.sagas.map((s) => ({ saga: s.name, hash: s.hash }));
+    const holding = [...this.#held.keys(), ...this.#creating.keys()];
+    const sentAt = this.#runtime.clock.now();
+    const request = { definitions, limit, holding };
+    const records = await this.store.call('claim', (store) => store.claim(request, this.#lease));
+    this.#keeper.confirm(sentAt);
+    this.#backlog = records.length >= limit;
+    for (const record of records) this.#takeOver(record);
+  }
+
+  #takeOver(record: SagaRecord): void {
+    const { id, saga, reason = '' } = record;
+    if (isSettled(record.status)) {
+      const duration = Math.max(0, record.updatedAt - record.createdAt);
+      this.#emitter.emit('parked', { id, saga, reason, duration });
+    } else if (!this.#held.has(id)) {
+      this.#emitter.emit('resumed', { id, saga });
+      this.#execute(record, true);
+    }
+  }
+
+  #schedulePoll(): void {
+    if (this.#stopping) return;
+    const { clock, random } = this.#runtime;
+    const { pollInterval } = this.#settings;
+    // Spread, so that many workers that began together do not ask together.
+    const usual = pollInterval * (0.75 + random() / 2);
+    const max = Math.max(30_000, pollInterval);
+    const extra = this.#failures === 0 ? 0 : exponential({ base: pollInterval, max })(this.#failures, random);
+    this.#poll = clock.schedule(usual + extra, () => this.#pollNow());
+  }
+
+  #pollNow(): void {
+    if (this.#stopping || this.#poll === undefined) return;
+    this.#poll.cancel();
+    // Undefined while a claim is under way, so that there is never a second one.
+    this.#poll = undefined;
+    const claim = this.#claim().then(
+      () => {
+        this.#failures = 0;
+      },
+      () => {
+        this.#failures += 1;
+      },
+    );
+    void this.#inFlight.track(claim).then(() => this.#schedulePoll());
+  }
+
+  #lose(reason: Error): void {
+    for (const { execution } of this.#held.values()) execution.lose(reason);
+  }
+
+  /** Claim nothing more, let each saga finish its step, and give up the lease so that others go on at once. */
+  async stop(timeout: number): Promise<void> {
+    this.#stopping = true;
+    this.#poll?.cancel();
+    for (const { execution } of this.#held.values()) execution.leave();
+    const drained = await this.#inFlight.drained(this.#runtime.clock, timeout);
+    this.#keeper.stop();
+    if (drained) {
+      // When it fails (which is told), the lease ends by itself.
+      await this.store.call('release', (store) => store.release(this.#lease.owner)).catch(() => {});
+    } else {
+      // An attempt still runs. Its saga must not be taken over at once, so the lease is left to expire.
+      this.#lose(new Error(`the runner stopped and an attempt did not end within ${timeout} ms`));
+    }
+  }
+}
