@@ -1,7 +1,8 @@
 import { currentCallContext } from './ambient.ts';
 import type { Clock } from './clock.ts';
-import { milliseconds } from './duration.ts';
-import { TimeoutError } from './errors.ts';
+import { durationAccepts, parseDuration } from './duration.ts';
+import { InvalidOptionsError, TimeoutError } from './errors.ts';
+import { describe } from './options.ts';
 import {
   abortSource,
   Call,
@@ -19,18 +20,33 @@ import {
  * A {@link Call} is passed through untouched, since who made it enforces it already.
  */
 export function enter<T>(clock: Clock, options: RunOptions | undefined, work: Work<T>): Promise<T> {
-  if (options === undefined) return settle(work, currentCallContext() ?? unlimitedCall);
   if (options instanceof Call) return settle(work, options);
   const outer = currentCallContext();
+  if (options === undefined && outer === undefined) return settle(work, unlimitedCall);
+  return enterWith(clock, options ?? {}, outer, work);
+}
+
+function enterWith<T>(
+  clock: Clock,
+  options: RunOptions,
+  outer: CallContext | undefined,
+  work: Work<T>,
+): Promise<T> {
+  const limit = options.timeout === undefined ? undefined : parseDuration(options.timeout);
+  if (limit === undefined && options.timeout !== undefined) return Promise.reject(invalidTimeout(options));
   const deadline = earlier(options.deadline, outer?.deadline);
   const outerSource = outer === undefined ? undefined : abortSource(outer);
   const both = options.signal !== undefined && outerSource !== undefined && options.signal !== outerSource;
   const joined = both ? joinSignals(options.signal, outerSource) : undefined;
   const source = joined?.signal ?? options.signal ?? outerSource;
   const context = new Call(source, options.attempt ?? 1, deadline);
-  const limit = options.timeout === undefined ? undefined : milliseconds(options.timeout, 'timeout');
   const enforced = enforce(clock, limit, context, work);
   return joined === undefined ? enforced : enforced.finally(joined.dispose);
+}
+
+function invalidTimeout({ timeout }: RunOptions): InvalidOptionsError {
+  const received = describe(timeout);
+  return new InvalidOptionsError('run', [{ field: 'timeout', received, accepts: durationAccepts }]);
 }
 
 function enforce<T>(clock: Clock, limit: number | undefined, context: Call, work: Work<T>): Promise<T> {
@@ -103,7 +119,8 @@ class LimitedCall extends Call {
 
 /**
  * Run work within a time limit: reject with {@link TimeoutError} when it passes, or with the outer signal's reason,
- * and abort the work's own signal, and only that one. What the work does later is ignored.
+ * and abort the work's own signal, and only that one. What the work does later is ignored. Where no time is left, the
+ * work is not begun.
  */
 export function within<T>(clock: Clock, limit: number, outer: CallContext, work: Work<T>): Promise<T> {
   const outerSource = abortSource(outer);
@@ -111,6 +128,7 @@ export function within<T>(clock: Clock, limit: number, outer: CallContext, work:
   const now = clock.now();
   const deadline = earlier(outer.deadline, now + limit);
   const effective = Math.max(0, Math.min(limit, (deadline ?? Number.POSITIVE_INFINITY) - now));
+  if (effective === 0) return Promise.reject(new TimeoutError(0));
   const context = new LimitedCall(undefined, outer.attempt, deadline);
   return new Promise<T>((resolve, reject) => {
     const finish = (): void => {

@@ -102,8 +102,14 @@ export function isoTime(wallTime: number): string {
   return new Date(wallTime).toISOString();
 }
 
+/** The three forms of RFC 9110 §5.6.7; `Date.parse` by itself takes much more, such as `-1`. */
+const httpDate =
+  /^(?:[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4}|[A-Z][a-z]{5,8}, \d{2}-[A-Z][a-z]{2}-\d{2}) [\d:]{8} GMT$|^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]{8} \d{4}$/;
+
 /** Wall time of an HTTP date, or `undefined` when it is not one. */
 export function parseHttpDate(text: string): number | undefined {
-  const time = Date.parse(text);
+  if (!httpDate.test(text)) return undefined;
+  // The oldest form names no zone and means GMT.
+  const time = Date.parse(text.endsWith('GMT') ? text : `${text} GMT`);
   return Number.isNaN(time) ? undefined : time;
 }

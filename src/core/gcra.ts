@@ -27,7 +27,7 @@ export interface GcraDecision {
 }
 
 /**
- * Decide on `cost` requests at `now`.
+ * Decide on `cost` requests at `now`. A cost above the burst is never allowed.
  *
  * @param arrival the number kept for this key, or undefined for a new key.
  */
@@ -36,11 +36,13 @@ export function gcra(arrival: number | undefined, now: number, rule: GcraLimit, 
   const tolerance = interval * (rule.burst ?? rule.limit);
   const base = Math.max(arrival ?? now, now);
   const next = base + interval * cost;
-  const allowed = next - now <= tolerance + 1e-9;
+  // Times are large and intervals small, so sums are off by a rounding error; a thousandth of a request is no favour.
+  const slack = interval / 1_000;
+  const allowed = next - now <= tolerance + slack;
   const kept = allowed ? next : base;
   return {
     allowed,
-    remaining: Math.max(0, Math.floor((tolerance - (kept - now)) / interval + 1e-9)),
+    remaining: Math.max(0, Math.floor((tolerance - (kept - now) + slack) / interval)),
     retryAfter: allowed ? 0 : next - tolerance - now,
     resetAfter: kept - now,
     arrival: kept,

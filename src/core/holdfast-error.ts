@@ -29,10 +29,10 @@ export class HoldfastError extends Error {
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {
-    // A user's subclass has no code of its own: ordinary identity is then the right test.
-    if (!Object.hasOwn(this, 'code'))
-      return Object.prototype.isPrototypeOf.call(this.prototype, value as object);
     if (typeof value !== 'object' || value === null) return false;
+    if (Object.prototype.isPrototypeOf.call(this.prototype, value)) return true;
+    // A user's subclass without a code of its own: ordinary identity is the whole test.
+    if (!Object.hasOwn(this, 'code')) return false;
     const error = value as { code?: unknown; [brand]?: unknown };
     return error[brand] === true && (this.code === 'HOLDFAST' || error.code === this.code);
   }

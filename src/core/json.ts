@@ -27,24 +27,38 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
 /**
  * Parse JSON text from outside.
  *
- * @throws InvalidPayloadError when it is not JSON or has a key that reaches a prototype (`__proto__` …).
+ * @throws InvalidPayloadError when it is not JSON or has the key `__proto__`. Its message quotes no value.
  */
 export function parseJson(text: string, what: string): JsonValue {
   try {
     return JSON.parse(text, refusePrototypeKeys) as JsonValue;
   } catch (error) {
-    throw new InvalidPayloadError(what, `is not acceptable JSON: ${messageOf(error)}`, error);
+    throw new InvalidPayloadError(what, `is not acceptable JSON: ${syntaxProblem(error)}`);
   }
 }
 
+const forbiddenKey = 'the key "__proto__" is not allowed';
+
 function refusePrototypeKeys(key: string, value: unknown): unknown {
-  if (key === '__proto__') throw new SyntaxError(`the key ${JSON.stringify(key)} is not allowed`);
+  if (key === '__proto__') throw new TypeError(forbiddenKey);
   return value;
+}
+
+/** What is wrong, without the piece of the document that V8 quotes: it may be a secret. */
+function syntaxProblem(error: unknown): string {
+  if (error instanceof RangeError) return 'it is nested too deeply';
+  const message = messageOf(error);
+  if (message === forbiddenKey) return message;
+  return (
+    /^(?:Unexpected end of|.* at position \d+|Unexpected token '.'|Unexpected \w+)/.exec(message)?.[0] ??
+    'a syntax error'
+  );
 }
 
 /**
  * JSON text of a value that JSON can hold without loss. Unlike `JSON.stringify` it refuses what would silently change:
- * BigInt, functions, symbols, NaN, infinities, cycles, `undefined` in arrays and instances of classes without `toJSON`.
+ * BigInt, functions, symbols, NaN, infinities, cycles, `undefined` in arrays and instances of classes without `toJSON`;
+ * and the key `__proto__`, which {@link parseJson} would not take back.
  * A property whose value is undefined is left out.
  *
  * @throws InvalidPayloadError naming the path.
@@ -52,7 +66,12 @@ function refusePrototypeKeys(key: string, value: unknown): unknown {
 export function stringifyJson(value: unknown, what: string): string {
   const problem = findUnserialisable(value, '', []);
   if (problem !== undefined) throw new InvalidPayloadError(what, `cannot be stored as JSON: ${problem}`);
-  return JSON.stringify(value) ?? 'null';
+  try {
+    return JSON.stringify(value) ?? 'null';
+  } catch (error) {
+    // A `toJSON` that throws, or returns what JSON cannot hold.
+    throw new InvalidPayloadError(what, `cannot be stored as JSON: ${messageOf(error)}`, error);
+  }
 }
 
 function findUnserialisable(value: unknown, path: string, above: object[]): string | undefined {
@@ -69,6 +88,8 @@ function findUnserialisable(value: unknown, path: string, above: object[]): stri
   if (Array.isArray(value)) return findInArray(value, path, children);
   if (!isPlainObject(value)) return `${at} is an instance of ${value.constructor?.name ?? 'a class'}`;
   for (const [key, child] of Object.entries(value)) {
+    // It could be written, but `parseJson` would never take it back.
+    if (key === '__proto__') return `${at} has the key "__proto__"`;
     const problem = findUnserialisable(child, path ? `${path}.${key}` : key, children);
     if (problem !== undefined) return problem;
   }

@@ -49,9 +49,13 @@ export class Lifecycle {
   }
 
   async #end(end: () => Promise<void>): Promise<void> {
-    const started = this.#state !== 'idle';
+    const starting = this.#starting;
     this.#state = 'stopping';
-    await this.#starting?.catch(() => {});
+    // What failed to start has released what it took, as it must to be started again.
+    const started = await starting?.then(
+      () => true,
+      () => false,
+    );
     try {
       if (started) await end();
     } finally {

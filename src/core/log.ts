@@ -1,4 +1,5 @@
 import debug from 'debug';
+import { messageOf } from './holdfast-error.ts';
 
 /** Writes one debug line, printf style. Does nothing, cheaply, unless its namespace is on in `DEBUG`. */
 export type DebugLog = (format: string, ...values: unknown[]) => void;
@@ -13,6 +14,6 @@ export function debugLog(area: string): DebugLog {
  * as a process warning, which Node prints to stderr.
  */
 export function warnOf(what: string, error: unknown): void {
-  const warning = error instanceof Error ? error : new Error(String(error));
-  process.emitWarning(`${what}: ${warning.stack ?? warning.message}`, { type: 'HoldfastWarning' });
+  const stack = error instanceof Error ? error.stack : undefined;
+  process.emitWarning(`${what}: ${stack ?? messageOf(error)}`, { type: 'HoldfastWarning' });
 }

@@ -36,16 +36,31 @@ function toIssues(issue: z.core.$ZodIssue, input: unknown): OptionIssue[] {
 function accepts(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case 'invalid_type':
-      return issue.expected === 'int' ? 'a whole number' : `a ${issue.expected}`;
+      return withArticle(issue.expected);
     case 'too_small':
-      return `${issue.inclusive ? '≥' : '>'} ${issue.minimum}`;
+      return `${issue.inclusive ? '≥' : '>'} ${issue.minimum}${unit(issue.origin)}`;
     case 'too_big':
-      return `${issue.inclusive ? '≤' : '<'} ${issue.maximum}`;
+      return `${issue.inclusive ? '≤' : '<'} ${issue.maximum}${unit(issue.origin)}`;
+    case 'invalid_union':
+      return (
+        issue.errors.flatMap(([first]) => (first === undefined ? [] : [accepts(first)])).join(', or ') ||
+        issue.message
+      );
     case 'invalid_value':
       return issue.values.map((v) => JSON.stringify(v)).join(' | ');
     default:
       return issue.message;
   }
+}
+
+function withArticle(type: string): string {
+  if (type === 'int') return 'a whole number';
+  return /^[aeiou]/.test(type) ? `an ${type}` : `a ${type}`;
+}
+
+function unit(origin: string): string {
+  if (origin === 'string') return ' characters';
+  return origin === 'array' ? ' items' : '';
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
@@ -62,8 +77,13 @@ export function describe(value: unknown, field = ''): string {
   if (secretField.test(field)) return 'a redacted value';
   if (typeof value === 'function') return 'a function';
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';
-  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  const text = typeof value === 'string' ? JSON.stringify(withoutPassword(value)) : String(value);
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+/** Connection strings carry passwords: `postgres://user:password@host`. */
+function withoutPassword(text: string): string {
+  return text.replace(/\/\/[^/\s]*@/g, '//…@');
 }
 
 /** An option that takes a {@link Duration}; parsed to milliseconds. */

@@ -40,5 +40,12 @@ const systemRuntime: Runtime = {
 
 /** The given parts of a runtime, completed by the system's. */
 export function resolveRuntime(parts?: Partial<Runtime>): Runtime {
-  return parts === undefined ? systemRuntime : { ...systemRuntime, ...parts };
+  if (parts === undefined) return systemRuntime;
+  const { clock, random, id, telemetry } = systemRuntime;
+  return {
+    clock: parts.clock ?? clock,
+    random: parts.random ?? random,
+    id: parts.id ?? id,
+    telemetry: parts.telemetry ?? telemetry,
+  };
 }

@@ -6,6 +6,9 @@ interface PendingTimer {
   readonly callback: () => void;
 }
 
+/** Timers after which {@link ManualClock.settle} gives up: background loops would let time pass forever. */
+const settleLimit = 100_000;
+
 /** Lets every promise that can settle without time passing settle. */
 async function flush(): Promise<void> {
   // One turn of the event loop drains microtasks, however long their chain; two also see what the first turn's
@@ -57,7 +60,7 @@ export class ManualClock implements Clock {
 
   /** Let `duration` milliseconds pass: fire what is due, in order, letting promises settle after each. */
   async advance(duration: number): Promise<void> {
-    const end = this.#now + duration;
+    const end = this.#end(duration);
     await flush();
     for (let next = this.#next(end); next !== undefined; next = this.#next(end)) {
       this.#fire(next);
@@ -69,7 +72,7 @@ export class ManualClock implements Clock {
 
   /** As {@link advance}, but synchronously: promises do not settle in between. */
   advanceSync(duration: number): void {
-    const end = this.#now + duration;
+    const end = this.#end(duration);
     for (let next = this.#next(end); next !== undefined; next = this.#next(end)) this.#fire(next);
     this.#now = end;
   }
@@ -82,13 +85,19 @@ export class ManualClock implements Clock {
     };
     promise.then(mark, mark);
     await flush();
-    while (!settled) {
+    for (let fired = 0; !settled; fired += 1) {
+      if (fired === settleLimit) throw new Error(`the promise did not settle within ${settleLimit} timers`);
       const next = this.#next(Number.POSITIVE_INFINITY);
       if (next === undefined) throw new Error('the promise waits for something other than this clock');
       this.#fire(next);
       await flush();
     }
     return promise;
+  }
+
+  #end(duration: number): number {
+    if (!(duration >= 0)) throw new RangeError(`time cannot advance by ${duration} ms`);
+    return this.#now + duration;
   }
 
   #fire(timer: PendingTimer): void {
