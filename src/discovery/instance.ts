@@ -28,7 +28,7 @@ export interface InstanceOptions {
   readonly tags?: readonly string[] | undefined;
   /** Share of traffic relative to the others: > 0, up to 1,000,000. Default 1. */
   readonly weight?: number | undefined;
-  /** Up to 64 keys with texts of up to 4,096 characters. Default none. */
+  /** Up to 64 keys with texts of up to 1,024 characters. Default none. */
   readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
@@ -47,14 +47,17 @@ const freeText = z
   .regex(/^\P{Cc}{0,256}$/u, { error: 'a text of up to 256 characters, none of control' });
 
 const metadataAccepts =
-  'an object of up to 64 texts of up to 4,096 characters, none named __proto__, constructor or prototype';
+  'an object of up to 64 texts of up to 1,024 characters, none named __proto__, constructor or prototype';
 
 function isMetadata(value: unknown): value is Record<string, string> {
   if (!isPlainObject(value)) return false;
   const entries = Object.entries(value);
   return (
     entries.length <= 64 &&
-    entries.every(([key, text]) => isSafeKey(key) && typeof text === 'string' && text.length <= 4_096)
+    entries.every(
+      ([key, text]) =>
+        isSafeKey(key) && typeof text === 'string' && key.length <= 128 && text.length <= 1_024,
+    )
   );
 }
 

@@ -1,0 +1,293 @@
+/**
+ * A registry in a directory: several processes of one machine share it with nothing installed.
+ *
+ * `<directory>/<service>/<id>.json` is one registration. It is replaced whole (temporary file, then rename), so a
+ * reader never sees half of one. Its owner rewrites it with every heartbeat. Nobody needs to clean up after a process
+ * that was killed: its file expires, and readers remove it some time later.
+ */
+import { lstat, mkdir, readdir, rename, unlink, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Duration } from '../../core/duration.ts';
+import { Emitter, type Unsubscribe } from '../../core/emitter.ts';
+import { durationOption, parseOptions, runtimeOption, z } from '../../core/options.ts';
+import { type Runtime, resolveRuntime } from '../../core/runtime.ts';
+import type {
+  RegisterOptions,
+  RegistrationHandle,
+  RegistryBackend,
+  ServiceInstance,
+} from '../../ports/registry-backend.ts';
+import { Bell } from './bell.ts';
+import { codeOf, encodeRecord, type RegistryRecord, UnusableFileError } from './registry-record.ts';
+import { Shelf, type ShelfView, type SkippedFile, safeName } from './registry-shelf.ts';
+
+/** Options of {@link fileRegistry}. */
+export interface FileRegistryOptions {
+  /** Where the registrations are kept; made when it is first needed, for this user only. */
+  readonly directory: string;
+  /**
+   * How often a watched service is looked at when the system tells of no change, which it does not on every file
+   * system. Default `'1s'`.
+   */
+  readonly pollInterval?: Duration | undefined;
+  /** Clock, randomness, ids and telemetry. Default: the system's. */
+  readonly runtime?: Partial<Runtime> | undefined;
+}
+
+/** What a {@link FileRegistry} tells, with its payloads. */
+export interface FileRegistryEvents {
+  /** A file in the registry is no registration: half-written, hostile, or not ours to read. The others are used. */
+  readonly fileSkipped: SkippedFile;
+}
+
+/** A registry in a directory. */
+export interface FileRegistry extends RegistryBackend {
+  /** Subscribe to an event; returns the function that ends the subscription. */
+  on<K extends keyof FileRegistryEvents>(
+    event: K,
+    listener: (payload: FileRegistryEvents[K]) => void,
+  ): Unsubscribe;
+}
+
+const optionsSchema = z.strictObject({
+  directory: z.string().min(1),
+  pollInterval: durationOption(1).default(1_000),
+  runtime: runtimeOption(),
+});
+
+/**
+ * A registry in a directory that several processes of one machine share. Any process that may write there can claim to
+ * be any service, so it is made readable and writable for its user only.
+ *
+ * @throws InvalidOptionsError
+ */
+export function fileRegistry(options: FileRegistryOptions): FileRegistry {
+  const { directory, pollInterval, runtime } = parseOptions('fileRegistry', optionsSchema, options);
+  return new DirectoryRegistry(resolve(directory), pollInterval, resolveRuntime(runtime));
+}
+
+class DirectoryRegistry implements FileRegistry {
+  readonly name: string;
+  readonly #root: string;
+  readonly #pollInterval: number;
+  readonly #runtime: Runtime;
+  readonly #events: Emitter<FileRegistryEvents>;
+  readonly #shelves: Map<string, Shelf> = new Map();
+  #rootSeen = false;
+
+  constructor(root: string, pollInterval: number, runtime: Runtime) {
+    this.name = `file:${root}`;
+    this.#root = root;
+    this.#pollInterval = pollInterval;
+    this.#runtime = runtime;
+    this.#events = new Emitter('file-registry', this.name, runtime.telemetry);
+  }
+
+  on<K extends keyof FileRegistryEvents>(
+    event: K,
+    listener: (payload: FileRegistryEvents[K]) => void,
+  ): Unsubscribe {
+    return this.#events.on(event, listener);
+  }
+
+  async register(instance: ServiceInstance, { ttl, signal }: RegisterOptions): Promise<RegistrationHandle> {
+    signal?.throwIfAborted();
+    checkName(instance.id);
+    const shelf = this.#shelf(instance.service);
+    const entry = new FileEntry(shelf, instance, ttl, this.#runtime);
+    await mkdir(this.#root, { recursive: true, mode: 0o700 });
+    this.#rootSeen = true;
+    await mkdir(shelf.directory, { mode: 0o700 }).catch((error) => {
+      if (codeOf(error) !== 'EEXIST') throw error;
+    });
+    if (!(await lstat(shelf.directory)).isDirectory())
+      throw new Error(`${shelf.directory} is not a directory`);
+    await entry.write();
+    return entry;
+  }
+
+  /** What is remembered of a service's directory, shared by all who look at it through this object. */
+  #shelf(service: string): Shelf {
+    checkName(service);
+    const known = this.#shelves.get(service);
+    if (known !== undefined) return known;
+    const onSkipped = (skipped: SkippedFile): void => this.#events.emit('fileSkipped', skipped);
+    const shelf = new Shelf(this.#root, service, this.#runtime.clock, onSkipped);
+    this.#shelves.set(service, shelf);
+    return shelf;
+  }
+
+  async list(service: string, signal?: AbortSignal): Promise<readonly ServiceInstance[]> {
+    signal?.throwIfAborted();
+    return (await this.#look(this.#shelf(service))).instances;
+  }
+
+  async #look(shelf: Shelf): Promise<ShelfView> {
+    const view = await shelf.look();
+    if (view !== undefined) {
+      this.#rootSeen = true;
+      return view;
+    }
+    // Names that nobody registers must not pile up.
+    this.#shelves.delete(shelf.service);
+    await this.#names();
+    return { instances: [], nextExpiry: Number.POSITIVE_INFINITY };
+  }
+
+  /** Names in the registry's directory. When it never was there, nobody has registered; when it is gone, who knows. */
+  async #names(): Promise<readonly string[]> {
+    try {
+      const names = await readdir(this.#root);
+      this.#rootSeen = true;
+      return names;
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT' && !this.#rootSeen) return [];
+      throw error;
+    }
+  }
+
+  async *watch(service: string, signal: AbortSignal): AsyncGenerator<readonly ServiceInstance[], void> {
+    const shelf = this.#shelf(service);
+    const bell = new Bell(shelf.directory, this.#runtime.clock);
+    let before: string | undefined;
+    try {
+      while (!signal.aborted) {
+        // Before looking, so that no change falls in between.
+        bell.attach();
+        const { instances, nextExpiry } = await this.#look(shelf);
+        const now = JSON.stringify(instances);
+        if (now !== before && !signal.aborted) yield instances;
+        before = now;
+        await bell.rung(Math.min(this.#pollInterval, nextExpiry), signal);
+      }
+    } finally {
+      bell.detach();
+    }
+  }
+
+  async services(signal?: AbortSignal): Promise<readonly string[]> {
+    const names = (await this.#names()).filter((name) => safeName.test(name)).sort();
+    const alive: string[] = [];
+    for (const name of names) {
+      signal?.throwIfAborted();
+      // What else lies in the directory is not ours to judge.
+      if (!(await isDirectory(join(this.#root, name)))) continue;
+      const { instances } = await this.#look(this.#shelf(name));
+      if (instances.length > 0) alive.push(name);
+    }
+    return alive;
+  }
+
+  /** Watches hold their own resources until their signals abort, so there is nothing else to release. */
+  async close(): Promise<void> {
+    this.#shelves.clear();
+  }
+}
+
+/** One registration of ours. Its operations run one after the other. */
+class FileEntry implements RegistrationHandle {
+  readonly #shelf: Shelf;
+  readonly #ttl: number;
+  readonly #runtime: Runtime;
+  readonly #token: string;
+  readonly #file: string;
+  #instance: ServiceInstance;
+  #expiresAt = 0;
+  /** As `#expiresAt`, on the monotonic clock: what decides whether it is we who let it expire. */
+  #deadline = 0;
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(shelf: Shelf, instance: ServiceInstance, ttl: number, runtime: Runtime) {
+    this.#shelf = shelf;
+    this.#instance = instance;
+    this.#ttl = ttl;
+    this.#runtime = runtime;
+    this.#token = runtime.id();
+    this.#file = `${instance.id}.json`;
+  }
+
+  /** Write it with a whole `ttl` ahead. */
+  async write(): Promise<void> {
+    const { clock } = this.#runtime;
+    this.#expiresAt = clock.wallTime() + this.#ttl;
+    this.#deadline = clock.now() + this.#ttl;
+    await this.#replace();
+  }
+
+  renew(signal?: AbortSignal): Promise<'renewed' | 'lost'> {
+    return this.#inTurn(signal, async () => {
+      if (this.#runtime.clock.now() >= this.#deadline || !(await this.#isOurs())) return 'lost';
+      await this.write();
+      return 'renewed';
+    });
+  }
+
+  setStatus(status: ServiceInstance['status'], signal?: AbortSignal): Promise<void> {
+    return this.#inTurn(signal, async () => {
+      this.#instance = { ...this.#instance, status };
+      if (await this.#isOurs()) await this.#replace();
+    });
+  }
+
+  deregister(signal?: AbortSignal): Promise<void> {
+    return this.#inTurn(signal, async () => {
+      if (!(await this.#isOurs())) return;
+      await unlink(join(this.#shelf.directory, this.#file)).catch(ignoreMissing);
+    });
+  }
+
+  /** Whether the file is there, and not of another registration of the same id. */
+  async #isOurs(): Promise<boolean> {
+    try {
+      return (await this.#shelf.read(this.#file))?.token === this.#token;
+    } catch (error) {
+      // Somebody has broken the file: the registration is no longer known.
+      if (error instanceof UnusableFileError) return false;
+      throw error;
+    }
+  }
+
+  async #replace(): Promise<void> {
+    const record: RegistryRecord = {
+      expiresAt: this.#expiresAt,
+      ttl: this.#ttl,
+      token: this.#token,
+      instance: this.#instance,
+    };
+    const mark = `${process.pid}-${this.#runtime.random().toString(36).slice(2)}`;
+    const temporary = join(this.#shelf.directory, `.${this.#instance.id}.${mark}.tmp`);
+    try {
+      await writeFile(temporary, encodeRecord(record), { flag: 'wx', mode: 0o600 });
+      await rename(temporary, join(this.#shelf.directory, this.#file));
+    } catch (error) {
+      await unlink(temporary).catch(() => {});
+      throw error;
+    }
+  }
+
+  #inTurn<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    const turn = this.#queue.then(() => {
+      signal?.throwIfAborted();
+      return work();
+    });
+    this.#queue = turn.catch(() => {});
+    return turn;
+  }
+}
+
+function checkName(name: string): void {
+  if (!safeName.test(name)) throw new Error(`${JSON.stringify(name)} cannot be the name of a file`);
+}
+
+function ignoreMissing(error: unknown): void {
+  if (codeOf(error) !== 'ENOENT') throw error;
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isDirectory();
+  } catch (error) {
+    ignoreMissing(error);
+    return false;
+  }
+}

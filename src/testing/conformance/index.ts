@@ -1,0 +1,3 @@
+export { type RegistryBackendConformanceOptions, registryBackendConformance } from './registry-backend.ts';
+export type { RegistryBackendHarness } from './registry-backend-stage.ts';
+export type { Exceptions, TestApi } from './test-api.ts';
