@@ -31,7 +31,7 @@ const longestField = 2_048;
 
 /**
  * A telemetry that writes one line of JSON for each request that a router finished: `time`, `router`, `method`, `path`,
- * `status`, `duration_ms`, and where known `route`, `service`, `instance`, `request_id`, `client`, `error`. Never
+ * `status`, `bytes`, `duration_ms`, and where known `route`, `service`, `instance`, `request_id`, `client`, `error`. Never
  * headers or bodies. Whatever a client sent, a line stays one line: every control character is escaped.
  *
  * @throws InvalidOptionsError
@@ -49,17 +49,19 @@ export function accessLog(options: AccessLogOptions = {}): Telemetry {
 
 function fields(event: TelemetryEvent, query: boolean): Record<string, unknown> {
   const payload = event.payload as Record<string, unknown>;
-  const { method, path, status, duration, route, service, instance, requestId, client, error } = payload;
+  const { method, path, status, bytes, duration, route, service, instance } = payload;
+  const { requestId, clientAddress, error } = payload;
   return {
     method: text(method),
     path: text(typeof path === 'string' && !query ? path.split('?', 1)[0] : path),
     status,
+    bytes,
     duration_ms: typeof duration === 'number' ? Math.round(duration * 1_000) / 1_000 : undefined,
     route: text(route),
     service: text(service),
     instance: text(instance),
     request_id: text(requestId),
-    client: text(client),
+    client: text(clientAddress),
     error: error === undefined ? undefined : text(messageOf(error)),
   };
 }

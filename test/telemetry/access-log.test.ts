@@ -23,7 +23,8 @@ describe('accessLog', () => {
       service: 'orders',
       instance: 'orders-1',
       requestId: 'r1',
-      client: '10.0.0.9',
+      clientAddress: '10.0.0.9',
+      bytes: 120,
     });
     expect(lines).toHaveLength(1);
     expect(JSON.parse(lines[0]!)).toEqual({
@@ -32,6 +33,7 @@ describe('accessLog', () => {
       method: 'GET',
       path: '/orders/17',
       status: 200,
+      bytes: 120,
       duration_ms: 12.346,
       route: '/orders/*',
       service: 'orders',

@@ -1,0 +1,24 @@
+/**
+ * Rows as text in aligned columns, the headings above. What comes from a registry was written by others, so control
+ * characters, which could steer a terminal, are shown as `\xNN`.
+ */
+export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+  const lines = [headings, ...rows.map((row) => row.map(printable))];
+  const widths = headings.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
+  return lines
+    .map(
+      (line) =>
+        `${line
+          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('');
+}
+
+function printable(text: string): string {
+  return text.replace(
+    /\p{Cc}|\p{Cf}|\u2028|\u2029/gu,
+    (character) => `\\x${(character.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`,
+  );
+}
