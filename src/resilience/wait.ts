@@ -42,9 +42,15 @@ export function askBackoff(
   }
 }
 
-/** How long a failure asks to be left alone: its `retryAfter` in milliseconds when that is a number > 0, else 0. */
+/**
+ * How long a failure asks to be left alone: its `retryAfter` in milliseconds when that is a number > 0, else 0. Never
+ * throws, whatever was thrown.
+ */
 export function retryAfterOf(error: unknown): number {
-  if (typeof error !== 'object' || error === null) return 0;
-  const { retryAfter } = error as { readonly retryAfter?: unknown };
-  return typeof retryAfter === 'number' && retryAfter > 0 ? retryAfter : 0;
+  try {
+    const { retryAfter } = error as { readonly retryAfter?: unknown };
+    return typeof retryAfter === 'number' && retryAfter > 0 ? retryAfter : 0;
+  } catch {
+    return 0;
+  }
 }
