@@ -1,2 +1,3 @@
+export { type MemoryConfig, type MemoryConfigOptions, memoryConfig } from './config.ts';
 export { type MemoryRegistry, type MemoryRegistryOptions, memoryRegistry } from './registry.ts';
 export { type MemorySagaStoreOptions, memorySagaStore } from './saga-store.ts';
