@@ -97,6 +97,11 @@ export function sleep(
   });
 }
 
+/** Wall time as a `Date`, for libraries that take one. */
+export function dateAt(wallTime: number): Date {
+  return new Date(wallTime);
+}
+
 /** Wall time as an ISO 8601 string with milliseconds, such as `2026-01-31T09:00:00.000Z`. */
 export function isoTime(wallTime: number): string {
   return new Date(wallTime).toISOString();

@@ -1,0 +1,219 @@
+import type { Clock } from '../core/clock.ts';
+import type { Runtime } from '../core/runtime.ts';
+import type { Admission, IncomingHead } from './admit.ts';
+import type { Door } from './door.ts';
+import { AddedHeaders, type RequestHeaders } from './headers.ts';
+import { readUpTo } from './request-body.ts';
+
+/** Who makes a request, as a guard established it. */
+export interface Principal {
+  /** Who it is, such as a token's `sub`. */
+  readonly subject: string;
+  /** All that was established, such as a token's claims. */
+  readonly claims: Readonly<Record<string, unknown>>;
+}
+
+/** One request's life, as guards and route functions see it. */
+export interface Exchange {
+  /** Unique id of this exchange; made when first read. */
+  readonly id: string;
+  /** Upper case. */
+  readonly method: string;
+  /** The host asked for: lower case, without port; of an absolute-form request, the one in its target. */
+  readonly host: string;
+  /** Host and port as they were asked for. */
+  readonly authority: string;
+  /** How the client speaks, as far as it is known: a trusted proxy's X-Forwarded-Proto counts. */
+  readonly scheme: 'http' | 'https';
+  /** The canonical path; this very string is matched, guarded and forwarded. */
+  readonly path: string;
+  /** The query as it came, without `?`; empty when there is none. */
+  readonly query: string;
+  /** The query, parsed when first read. */
+  readonly searchParams: URLSearchParams;
+  /** Decoded values of the route's `:name`s and `*`. */
+  readonly params: Readonly<Record<string, string>>;
+  /** The pattern of the route that was matched. */
+  readonly route: string;
+  /** The request's headers; what a guard sets or deletes here is what the upstream gets. */
+  readonly headers: RequestHeaders;
+  /** Fields to add to the answer, whoever gives it. */
+  readonly response: AddedHeaders;
+  /** Who asks: the peer, or, when the peer is a trusted proxy, the client behind it. `unknown` when not known. */
+  readonly clientAddress: string;
+  /** Who is connected. */
+  readonly peerAddress: string;
+  /** Bytes of the request's body; undefined when it is sent in chunks of unknown number. */
+  readonly bodyLength: number | undefined;
+  /** Set by the guard that authenticates. */
+  principal: Principal | undefined;
+  /**
+   * Read the whole body; what was read is still forwarded.
+   *
+   * @param limit bytes, default 1 MiB.
+   * @throws ProblemError 413 when it is longer, 400 when it breaks off.
+   */
+  readBody(limit?: number): Promise<Buffer>;
+  /** Aborts when the client goes away before its answer is whole. Made when first read. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Runs before a route is served. Returns nothing to let the exchange pass, or a `Response` to answer it; refuses by
+ * throwing a `ProblemError`. Synchronous when it can be.
+ */
+export type Guard = (exchange: Exchange) => GuardResult | Promise<GuardResult>;
+
+/** What a guard gives back; a function without a return gives back nothing. */
+// biome-ignore lint/suspicious/noConfusingVoidType: a guard may be a function without a return.
+export type GuardResult = Response | undefined | void;
+
+/** What is told of an exchange when it is over. Filled in as it goes. */
+export interface ExchangeRecord {
+  readonly startedAt: number;
+  readonly method: string;
+  path: string;
+  host: string;
+  clientAddress: string;
+  route: string | undefined;
+  status: number;
+  bytes: number;
+  service: string | undefined;
+  instance: string | undefined;
+  error: unknown;
+}
+
+/** A record of an exchange that has just begun. */
+export function beginRecord(clock: Clock, head: IncomingHead): ExchangeRecord {
+  return {
+    startedAt: clock.now(),
+    method: head.method,
+    path: head.target.slice(0, 1_024),
+    host: '',
+    clientAddress: head.peer,
+    route: undefined,
+    status: 0,
+    bytes: 0,
+    service: undefined,
+    instance: undefined,
+    error: undefined,
+  };
+}
+
+const noParams: Readonly<Record<string, string>> = Object.freeze({});
+
+/** The exchange behind the public face: it also knows its door, and who must be told when the client goes away. */
+export class HttpExchange implements Exchange {
+  readonly method: string;
+  readonly host: string;
+  readonly authority: string;
+  readonly scheme: 'http' | 'https';
+  readonly path: string;
+  readonly query: string;
+  readonly headers: RequestHeaders;
+  readonly clientAddress: string;
+  readonly peerAddress: string;
+  readonly trusted: boolean;
+  readonly bodyLength: number | undefined;
+  readonly connectionOptions: ReadonlySet<string>;
+  readonly door: Door;
+  readonly record: ExchangeRecord;
+  params: Readonly<Record<string, string>> = noParams;
+  route = '';
+  principal: Principal | undefined;
+  #wholeBody: Promise<Buffer> | undefined;
+  #id: string | undefined;
+  #response: AddedHeaders | undefined;
+  #searchParams: URLSearchParams | undefined;
+  #controller: AbortController | undefined;
+  #gone: Error | undefined;
+  readonly #waiting: Set<(reason: Error) => void> = new Set();
+  readonly #makeId: () => string;
+
+  constructor(
+    door: Door,
+    head: IncomingHead,
+    admission: Admission,
+    record: ExchangeRecord,
+    runtime: Runtime,
+  ) {
+    this.door = door;
+    this.record = record;
+    this.method = head.method;
+    this.headers = head.headers;
+    this.host = admission.host;
+    this.authority = admission.authority;
+    this.scheme = admission.scheme;
+    this.path = admission.path;
+    this.query = admission.query;
+    this.clientAddress = admission.clientAddress;
+    this.peerAddress = admission.peerAddress;
+    this.trusted = admission.trusted;
+    this.bodyLength = admission.bodyLength;
+    this.connectionOptions = admission.connectionOptions;
+    this.#makeId = runtime.id;
+    record.path = admission.path;
+    record.host = admission.host;
+    record.clientAddress = admission.clientAddress;
+  }
+
+  get id(): string {
+    this.#id ??= this.#makeId();
+    return this.#id;
+  }
+
+  get response(): AddedHeaders {
+    this.#response ??= new AddedHeaders();
+    return this.#response;
+  }
+
+  get searchParams(): URLSearchParams {
+    this.#searchParams ??= new URLSearchParams(this.query);
+    return this.#searchParams;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#gone !== undefined) this.#controller.abort(this.#gone);
+    }
+    return this.#controller.signal;
+  }
+
+  readBody(limit = 1_048_576): Promise<Buffer> {
+    if (this.#wholeBody === undefined) {
+      this.door.proceed();
+      this.#wholeBody = readUpTo(this.door.body(), this.bodyLength, limit);
+    }
+    return this.#wholeBody;
+  }
+
+  /** The body, if it was read whole. */
+  get wholeBody(): Promise<Buffer> | undefined {
+    return this.#wholeBody;
+  }
+
+  /** Why nobody waits for the answer any more, or undefined. */
+  get gone(): Error | undefined {
+    return this.#gone;
+  }
+
+  /** Have `callback` called when the client goes away, at once if it has; returns how to take that back. */
+  whenGone(callback: (reason: Error) => void): () => void {
+    if (this.#gone !== undefined) {
+      callback(this.#gone);
+      return () => {};
+    }
+    this.#waiting.add(callback);
+    return () => void this.#waiting.delete(callback);
+  }
+
+  /** The client went away. */
+  abandon(): void {
+    if (this.#gone !== undefined) return;
+    this.#gone = new DOMException('the client went away', 'AbortError');
+    for (const callback of this.#waiting) callback(this.#gone);
+    this.#waiting.clear();
+    this.#controller?.abort(this.#gone);
+  }
+}

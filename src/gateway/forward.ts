@@ -1,0 +1,137 @@
+/**
+ * Connections to upstreams. The only file that knows undici: its `dispatch` with the raw handler, since that gives
+ * header fields as they were sent (case, order, duplicates), and costs least.
+ */
+import type { BlockList } from 'node:net';
+import { Pool } from 'undici';
+import { BulkheadFullError } from '../core/errors.ts';
+import { checkedLookup, refuseAddress } from './upstream-address.ts';
+import { UpstreamCall, type UpstreamRequest } from './upstream-call.ts';
+
+/** Options of {@link Upstreams}. */
+export interface UpstreamsOptions {
+  /** The most connections to one origin. */
+  readonly connections: number;
+  /** The most requests that wait for a connection to one origin. */
+  readonly waiting: number;
+  /** The most origins that are kept. */
+  readonly origins: number;
+  /** Addresses that are never called. */
+  readonly denied: BlockList;
+}
+
+/** One origin's connections. */
+export class Upstream {
+  readonly origin: string;
+  /** How many connections were made so far. */
+  connections = 0;
+  /** How many calls are under way. */
+  active = 0;
+  readonly #pool: Pool;
+  readonly #limit: number;
+
+  constructor(origin: string, connectTimeout: number, options: UpstreamsOptions) {
+    this.origin = origin;
+    this.#limit = options.connections + options.waiting;
+    this.#pool = new Pool(origin, {
+      connections: options.connections,
+      connectTimeout,
+      connect: { lookup: checkedLookup(options.denied), timeout: connectTimeout },
+      // Below the 5 seconds after which a Node server closes an idle connection.
+      keepAliveTimeout: 4_000,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+    this.#pool.on('connect', () => {
+      this.connections += 1;
+    });
+  }
+
+  /**
+   * Make a call.
+   *
+   * @throws BulkheadFullError when as many requests wait as may wait.
+   */
+  call(request: UpstreamRequest): UpstreamCall {
+    if (this.active >= this.#limit) throw new BulkheadFullError(this.origin, this.#limit, 0);
+    this.active += 1;
+    const call = new UpstreamCall(this, request);
+    this.#pool.dispatch(
+      {
+        method: request.method,
+        path: request.path,
+        headers: request.headers,
+        body: request.body,
+        headersTimeout: request.timeouts.firstByte,
+        bodyTimeout: request.timeouts.idle,
+        // Otherwise undici gives up the connection after each HEAD, and after a DELETE with a body.
+        reset: request.upgrade !== undefined,
+        upgrade: request.upgrade ?? null,
+      },
+      call,
+    );
+    return call;
+  }
+
+  /** A call has ended. */
+  leave(): void {
+    this.active -= 1;
+  }
+
+  /** Let calls under way finish, take no new ones. */
+  async close(): Promise<void> {
+    await this.#pool.close().catch(() => {});
+  }
+
+  /** Break off every call. */
+  async destroy(): Promise<void> {
+    await this.#pool.destroy(new Error('the router was stopped')).catch(() => {});
+  }
+}
+
+/** The connections to all origins; those used longest ago are closed when there are too many. */
+export class Upstreams {
+  readonly #options: UpstreamsOptions;
+  readonly #byOrigin: Map<string, Upstream> = new Map();
+
+  constructor(options: UpstreamsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The connections to an origin such as `http://10.0.0.7:3000`.
+   *
+   * @throws UpstreamError when it is an address that may not be called.
+   */
+  get(origin: string, connectTimeout: number): Upstream {
+    const key = `${origin} ${connectTimeout}`;
+    const known = this.#byOrigin.get(key);
+    if (known !== undefined) {
+      // Only a map near its bound has to know the order of use.
+      if (this.#byOrigin.size * 2 > this.#options.origins) {
+        this.#byOrigin.delete(key);
+        this.#byOrigin.set(key, known);
+      }
+      return known;
+    }
+    refuseAddress(origin, this.#options.denied);
+    const upstream = new Upstream(origin, connectTimeout, this.#options);
+    this.#byOrigin.set(key, upstream);
+    if (this.#byOrigin.size > this.#options.origins) this.#evict();
+    return upstream;
+  }
+
+  #evict(): void {
+    const oldest = this.#byOrigin.entries().next();
+    if (oldest.done) return;
+    this.#byOrigin.delete(oldest.value[0]);
+    void oldest.value[1].close();
+  }
+
+  /** Break off every call and close every connection. */
+  async destroy(): Promise<void> {
+    const all = [...this.#byOrigin.values()];
+    this.#byOrigin.clear();
+    await Promise.all(all.map((upstream) => upstream.destroy()));
+  }
+}

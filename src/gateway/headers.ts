@@ -1,0 +1,218 @@
+/**
+ * Header fields as flat lists (`[name, value, name, value …]`), as Node and undici give and take them: case, order and
+ * duplicates survive.
+ */
+import { ProblemError } from '../core/errors.ts';
+
+/** A header list: names at even places, values at odd ones. */
+export type HeaderList = readonly string[];
+
+/** Fields that speak of one connection only (RFC 9110, 7.6.1), besides those that `Connection` names. */
+const hopByHop: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+]);
+
+/** Fields that `Connection` may not name: removing them would change who asks, whom, or how long the message is. */
+const neverHopByHop =
+  /^(?:content-length|transfer-encoding|host|authorization|cookie|forwarded|x-forwarded-.*)$/;
+
+/** Fields that may not arrive after the body, where no guard saw them (RFC 9110, 6.5.1). */
+const neverTrailer =
+  /^(?:content-(?:length|encoding|type|range)|transfer-encoding|host|trailer|te|connection|authorization|proxy-.*|cookie|set-cookie|location|vary|cache-control|expires|age|date|www-authenticate|x-forwarded-.*|forwarded)$/;
+
+const none: ReadonlySet<string> = new Set();
+
+/** The names, in lower case, that a `Connection` value lists, other than the two that say nothing of headers. */
+export function connectionOptions(value: string): ReadonlySet<string> {
+  if (value === 'keep-alive' || value === 'close') return none;
+  const names = value
+    .toLowerCase()
+    .split(',')
+    .map((name) => name.trim());
+  return new Set(names.filter((name) => name !== '' && name !== 'keep-alive' && name !== 'close'));
+}
+
+/**
+ * As {@link connectionOptions}, for a request.
+ *
+ * @throws ProblemError 400 when it names a field that is not the sender's to remove.
+ */
+export function requestConnectionOptions(value: string): ReadonlySet<string> {
+  const names = connectionOptions(value);
+  for (const name of names) {
+    if (neverHopByHop.test(name)) {
+      throw new ProblemError(400, `the header Connection may not name ${JSON.stringify(name)}`);
+    }
+  }
+  return names;
+}
+
+/** Whether a field, in lower case, ends at this hop. */
+export function endsHere(name: string, options: ReadonlySet<string>): boolean {
+  return hopByHop.has(name) || options.has(name);
+}
+
+/**
+ * The fields of a response that go on to the client, from undici's raw list.
+ *
+ * @param replaced names, in lower case, of fields that are left out because ours take their place.
+ */
+export function responseHeaders(raw: readonly Buffer[], replaced: ReadonlySet<string> = none): string[] {
+  const names: string[] = [];
+  let options = none;
+  for (let index = 0; index < raw.length; index += 2) {
+    const name = raw[index]!.toString('latin1').toLowerCase();
+    names.push(name);
+    if (name === 'connection') {
+      options = new Set([...options, ...connectionOptions(raw[index + 1]!.toString('latin1'))]);
+    }
+  }
+  const kept: string[] = [];
+  for (let index = 0; index < raw.length; index += 2) {
+    const name = names[index >> 1]!;
+    if (endsHere(name, options) || replaced.has(name)) continue;
+    kept.push(raw[index]!.toString('latin1'), raw[index + 1]!.toString('latin1'));
+  }
+  return kept;
+}
+
+/** The trailers that may go on, as pairs. */
+export function forwardableTrailers(raw: readonly Buffer[]): [string, string][] {
+  const pairs: [string, string][] = [];
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = raw[index]!.toString('latin1');
+    const lower = name.toLowerCase();
+    if (neverTrailer.test(lower) || hopByHop.has(lower)) continue;
+    pairs.push([name, raw[index + 1]!.toString('latin1')]);
+  }
+  return pairs;
+}
+
+/** The value of a field in undici's raw list, or undefined. */
+export function rawHeader(raw: readonly Buffer[], name: string): string | undefined {
+  for (let index = 0; index < raw.length; index += 2) {
+    const field = raw[index]!;
+    if (field.length === name.length && field.toString('latin1').toLowerCase() === name) {
+      return raw[index + 1]!.toString('latin1');
+    }
+  }
+  return undefined;
+}
+
+const validName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const validValue = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** The header fields of a request: lookups ignore case, and the list keeps what was sent. */
+export class RequestHeaders {
+  #raw: string[];
+  #names: string[];
+  #owned = false;
+
+  constructor(raw: string[]) {
+    this.#raw = raw;
+    this.#names = [];
+    for (let index = 0; index < raw.length; index += 2) this.#names.push(raw[index]!.toLowerCase());
+  }
+
+  /** The fields as they will go on: names at even places, values at odd ones. Do not change it. */
+  get raw(): HeaderList {
+    return this.#raw;
+  }
+
+  /** The names in lower case, in the same order. */
+  get names(): readonly string[] {
+    return this.#names;
+  }
+
+  /** A field's value; several are joined as HTTP allows, by `, ` (`cookie` by `; `). Undefined when it is absent. */
+  get(name: string): string | undefined {
+    const lower = name.toLowerCase();
+    const first = this.#names.indexOf(lower);
+    if (first === -1) return undefined;
+    if (this.#names.indexOf(lower, first + 1) === -1) return this.#raw[first * 2 + 1];
+    return this.getAll(lower).join(lower === 'cookie' ? '; ' : ', ');
+  }
+
+  /** Each value of a field, in order. */
+  getAll(name: string): string[] {
+    const lower = name.toLowerCase();
+    return this.#names.flatMap((n, index) => (n === lower ? [this.#raw[index * 2 + 1]!] : []));
+  }
+
+  /** Whether a field is present. */
+  has(name: string): boolean {
+    return this.#names.includes(name.toLowerCase());
+  }
+
+  /**
+   * Replace a field in what goes on to the upstream.
+   *
+   * @throws TypeError when the name or value could not stand in a header.
+   */
+  set(name: string, value: string): void {
+    if (!validName.test(name) || !validValue.test(value)) {
+      throw new TypeError(`the header ${JSON.stringify(name)} cannot have this name or value`);
+    }
+    this.delete(name);
+    this.#own();
+    this.#raw.push(name, value);
+    this.#names.push(name.toLowerCase());
+  }
+
+  /** Remove every field of this name, and those that differ from it only by `_` for `-`, which some servers equate. */
+  delete(name: string): void {
+    const target = name.toLowerCase().replaceAll('_', '-');
+    for (let index = this.#names.length - 1; index >= 0; index -= 1) {
+      if (this.#names[index]!.replaceAll('_', '-') !== target) continue;
+      this.#own();
+      this.#raw.splice(index * 2, 2);
+      this.#names.splice(index, 1);
+    }
+  }
+
+  /** Node's list is shared with whoever else holds the request, so it is copied before the first change. */
+  #own(): void {
+    if (this.#owned) return;
+    this.#raw = this.#raw.slice();
+    this.#owned = true;
+  }
+}
+
+/** What guards add to the answer, whoever gives it. */
+export class AddedHeaders {
+  readonly #list: string[] = [];
+  readonly #replaced: Set<string> = new Set();
+
+  /** The fields added, as a flat list. */
+  get list(): HeaderList {
+    return this.#list;
+  }
+
+  /** Names, in lower case, whose fields in the upstream's answer are left out. */
+  get replaced(): ReadonlySet<string> {
+    return this.#replaced;
+  }
+
+  /** Add a field in place of the upstream's own. */
+  set(name: string, value: string): void {
+    this.append(name, value);
+    this.#replaced.add(name.toLowerCase());
+  }
+
+  /** Add a field beside the upstream's own. */
+  append(name: string, value: string): void {
+    if (!validName.test(name) || !validValue.test(value)) {
+      throw new TypeError(`the header ${JSON.stringify(name)} cannot have this name or value`);
+    }
+    this.#list.push(name, value);
+  }
+}

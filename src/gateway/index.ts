@@ -1,0 +1,23 @@
+export type { Exchange, Guard, GuardResult, Principal } from './exchange.ts';
+export { type CorsOptions, cors } from './guards/cors.ts';
+export { type JsonWebKeySet, type JwtOptions, jwt } from './guards/jwt.ts';
+export { type RateLimitOptions, rateLimit } from './guards/rate-limit.ts';
+export type { AddedHeaders, HeaderList, RequestHeaders } from './headers.ts';
+export type { ListenAddress, ListenOptions } from './node-server.ts';
+export type { PathRules } from './path.ts';
+export { type FetchInfo, RequestRouter, type RouterStopOptions } from './request-router.ts';
+export type {
+  RequestFinished,
+  RequestRefused,
+  RequestRouterEvents,
+  RouterListening,
+  RouterStopped,
+  UpstreamFailed,
+} from './router-events.ts';
+export type {
+  ComposePart,
+  RequestRouterOptions,
+  RouteOptions,
+  RouterLimits,
+  UpstreamTimeouts,
+} from './router-options.ts';

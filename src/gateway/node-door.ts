@@ -1,0 +1,177 @@
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import type { IncomingHead } from './admit.ts';
+import type { Door, Ending } from './door.ts';
+import { RequestHeaders } from './headers.ts';
+
+/** How much of an unread request is read away after its answer, to keep the connection. */
+const drainedBytes = 1_048_576;
+
+/** Node drops header fields beyond this many without a word; a list this long may be cut. */
+const nodeHeaderLimit = 2_000;
+
+/** What a request says, as Node's parser gives it. */
+export function nodeHead(request: IncomingMessage): IncomingHead & { readonly cut: boolean } {
+  const { socket, rawHeaders } = request;
+  return {
+    method: request.method ?? 'GET',
+    target: request.url ?? '/',
+    version: request.httpVersion,
+    headers: new RequestHeaders(rawHeaders),
+    peer: socket.remoteAddress ?? 'unknown',
+    secure: (socket as TLSSocket).encrypted === true,
+    cut: rawHeaders.length >= nodeHeaderLimit,
+  };
+}
+
+/** Options of {@link NodeDoor}. */
+export interface NodeDoorOptions {
+  /** Whether the client waits to be told before it sends the body. */
+  readonly waits: boolean;
+  /** Whether connections are to be closed after their answer. */
+  readonly closing: () => boolean;
+}
+
+/** A `node:http` request and its response. */
+export class NodeDoor implements Door {
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #options: NodeDoorOptions;
+  #waits: boolean;
+  #onDrain: (() => void) | undefined;
+
+  constructor(request: IncomingMessage, response: ServerResponse, options: NodeDoorOptions) {
+    this.#request = request;
+    this.#response = response;
+    this.#options = options;
+    this.#waits = options.waits;
+    // A late write to a closed connection is told here; the answer has ended by then.
+    response.on('error', ignore);
+    request.on('error', ignore);
+  }
+
+  get started(): boolean {
+    return this.#response.headersSent;
+  }
+
+  body(): Readable {
+    return this.#request;
+  }
+
+  proceed(): void {
+    if (!this.#waits) return;
+    this.#waits = false;
+    this.#response.writeContinue();
+  }
+
+  hint(headers: readonly string[]): void {
+    if (this.started || this.#request.httpVersion !== '1.1') return;
+    const hints: Record<string, string | string[]> = {};
+    for (let index = 0; index < headers.length; index += 2) {
+      const name = headers[index]!.toLowerCase();
+      const before = hints[name];
+      hints[name] = before === undefined ? headers[index + 1]! : [before, headers[index + 1]!].flat();
+    }
+    try {
+      this.#response.writeEarlyHints(hints);
+    } catch {
+      // Hints that Node cannot pass on are left out; the answer itself does not depend on them.
+    }
+  }
+
+  begin(status: number, reason: string, headers: readonly string[]): void {
+    const response = this.#response;
+    // A client that was not told to go on may or may not send its body: what comes next cannot be told apart.
+    if (this.#waits || this.#options.closing()) response.shouldKeepAlive = false;
+    const list = headers as string[];
+    if (reason === '' || !/^[\t\x20-\x7e]*$/.test(reason)) response.writeHead(status, list);
+    else response.writeHead(status, reason, list);
+  }
+
+  flush(): void {
+    this.#response.flushHeaders();
+  }
+
+  write(chunk: Uint8Array): boolean {
+    return this.#response.write(chunk);
+  }
+
+  onDrain(callback: () => void): void {
+    if (this.#onDrain === undefined) this.#response.on('drain', () => this.#onDrain?.());
+    this.#onDrain = callback;
+  }
+
+  end(trailers?: readonly (readonly [string, string])[]): void {
+    // Node sends them only when the answer is chunked.
+    if (trailers !== undefined) this.#response.addTrailers(trailers as unknown as [string, string][]);
+    this.#response.end();
+    if (this.#request.complete) return;
+    if (this.#response.writableFinished) this.#drainRest();
+    else this.#response.once('finish', () => this.#drainRest());
+  }
+
+  closeAfter(): void {
+    this.#response.shouldKeepAlive = false;
+  }
+
+  destroy(): void {
+    this.#response.destroy();
+  }
+
+  onClosed(callback: (ending: Ending) => void): void {
+    this.#response.once('close', () => callback(this.#response.writableFinished ? 'complete' : 'broken'));
+  }
+
+  /** Read away what is left of the request so that the connection can serve another one, but not without end. */
+  #drainRest(): void {
+    let left = drainedBytes;
+    this.#request.on('data', (chunk: Buffer) => {
+      left -= chunk.length;
+      if (left < 0) this.#request.destroy();
+    });
+    this.#request.resume();
+  }
+}
+
+/** A request that asked to switch protocols: Node has handed over its connection bare. */
+export class UpgradeDoor extends NodeDoor {
+  readonly #response: ServerResponse;
+  readonly #socket: Socket;
+  #detached = false;
+
+  constructor(request: IncomingMessage, socket: Socket, closing: () => boolean) {
+    const response = new ServerResponse(request);
+    // A plain answer is the last thing on this connection: its parser is gone.
+    response.shouldKeepAlive = false;
+    response.assignSocket(socket);
+    response.once('finish', () => socket.destroySoon());
+    super(request, response, { waits: false, closing });
+    this.#response = response;
+    this.#socket = socket;
+    socket.on('error', ignore);
+  }
+
+  /** Take the connection out of the hands of the HTTP response. */
+  detach(): void {
+    this.#detached = true;
+    this.#response.detachSocket(this.#socket);
+  }
+
+  override get started(): boolean {
+    return this.#detached || super.started;
+  }
+
+  override destroy(): void {
+    this.#socket.destroy();
+  }
+
+  override onClosed(callback: (ending: Ending) => void): void {
+    this.#socket.once('close', () => {
+      callback(this.#detached || this.#response.writableFinished ? 'complete' : 'broken');
+    });
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,79 @@
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import type { TlsOptions } from 'node:tls';
+
+/** Where to listen. */
+export interface ListenOptions {
+  /** 0 takes any free port. */
+  readonly port: number;
+  /** Address or name to listen on. Default: every address. */
+  readonly host?: string | undefined;
+  /** Speak HTTPS with this certificate and key, as `node:tls` takes them. Default: plain HTTP. */
+  readonly tls?: TlsOptions | undefined;
+}
+
+/** Where a router listens. */
+export interface ListenAddress {
+  readonly port: number;
+  /** Such as `http://127.0.0.1:8080`; for every address it names `localhost`. */
+  readonly url: string;
+}
+
+/** What a server hands its requests to. */
+export interface ServerHandlers {
+  /** @param waits whether the client waits to be told before it sends its body. */
+  readonly onRequest: (request: IncomingMessage, response: ServerResponse, waits: boolean) => void;
+  readonly onUpgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => void;
+}
+
+/** A server that withstands slow and oversized requests. */
+export function makeServer(
+  handlers: ServerHandlers,
+  headerBytes: number,
+  tls: TlsOptions | undefined,
+): Server {
+  const options: ServerOptions = {
+    maxHeaderSize: headerBytes,
+    // A head must be there within 15 s; Node looks only every 30 s unless told otherwise.
+    headersTimeout: 15_000,
+    connectionsCheckingInterval: 5_000,
+    // Longer than the minute after which balancers usually stop reusing a connection.
+    keepAliveTimeout: 65_000,
+    insecureHTTPParser: false,
+    requireHostHeader: true,
+  };
+  const server = tls === undefined ? createServer(options) : createSecureServer({ ...tls, ...options });
+  // Otherwise Node drops fields past a thousand without a word; the router counts them itself.
+  server.maxHeadersCount = 0;
+  server.on('request', (request, response) => handlers.onRequest(request, response, false));
+  server.on('checkContinue', (request, response) => handlers.onRequest(request, response, true));
+  server.on('checkExpectation', (request, response) => handlers.onRequest(request, response, true));
+  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
+    handlers.onUpgrade(request, socket, head),
+  );
+  return server;
+}
+
+/** Begin to listen; resolves once connections are accepted. */
+export function listenOn(server: Server, options: ListenOptions): Promise<ListenAddress> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port: options.port, host: options.host }, () => {
+      server.off('error', reject);
+      const { address, port } = server.address() as AddressInfo;
+      const host = address === '::' || address === '0.0.0.0' ? 'localhost' : bracketed(address);
+      resolve({ port, url: `${options.tls === undefined ? 'http' : 'https'}://${host}:${port}` });
+    });
+  });
+}
+
+function bracketed(address: string): string {
+  return address.includes(':') ? `[${address}]` : address;
+}

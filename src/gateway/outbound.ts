@@ -1,0 +1,90 @@
+/** What goes on to an upstream: the path and the header fields. Pure but for reading the exchange. */
+import { ProblemError } from '../core/errors.ts';
+import type { Exchange, HttpExchange } from './exchange.ts';
+import { endsHere } from './headers.ts';
+import { canonicalPath, fillTemplate, type PathRules, withoutPrefix } from './path.ts';
+
+/** How a route changes the path. */
+export interface PathChange {
+  readonly rewrite: string | ((exchange: Exchange) => string) | undefined;
+  readonly stripPrefix: string | undefined;
+}
+
+/**
+ * Path and query for the upstream. Whatever changed the path, the result is made canonical again.
+ *
+ * @throws ProblemError 400 when the result would not be an acceptable path.
+ */
+export function outboundPath(exchange: Exchange, change: PathChange, rules: PathRules): string {
+  const { rewrite, stripPrefix } = change;
+  let { path, query } = exchange;
+  if (stripPrefix !== undefined) path = canonicalPath(withoutPrefix(path, stripPrefix), rules);
+  if (rewrite !== undefined) {
+    const target =
+      typeof rewrite === 'function'
+        ? rewrite(exchange)
+        : fillTemplate(rewrite, (name) => exchange.params[name]);
+    const mark = target.indexOf('?');
+    path = canonicalPath(mark === -1 ? target : target.slice(0, mark), rules);
+    if (mark !== -1) query = joinQueries(target.slice(mark + 1), query);
+  }
+  return query === '' ? path : `${path}?${query}`;
+}
+
+function joinQueries(own: string, asked: string): string {
+  if (/[^\x21-\x7e]|#/.test(own)) throw new ProblemError(400, 'the rewritten query is not acceptable');
+  return asked === '' ? own : `${own}&${asked}`;
+}
+
+/** What besides the client's own fields shapes the list for the upstream. */
+export interface HeaderChange {
+  /** The upstream's own name is sent as Host instead of the one that the client asked for. */
+  readonly ownHost: boolean;
+  /** This router's entry in `Via`. */
+  readonly via: string;
+  /** The prefix that was taken off the path. */
+  readonly prefix: string | undefined;
+}
+
+/** Fields that the router itself writes, or that undici makes from the body. */
+const rewritten: ReadonlySet<string> = new Set([
+  'host',
+  'expect',
+  'via',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'forwarded',
+]);
+
+/** The header fields for the upstream, as a flat list. */
+export function outboundHeaders(exchange: HttpExchange, change: HeaderChange): string[] {
+  const { headers, connectionOptions } = exchange;
+  const { raw, names } = headers;
+  const list: string[] = [];
+  if (!change.ownHost && exchange.authority !== '') list.push('Host', exchange.authority);
+  for (let index = 0; index < names.length; index += 1) {
+    const name = names[index]!;
+    if (endsHere(name, connectionOptions) || rewritten.has(name)) continue;
+    list.push(raw[index * 2]!, raw[index * 2 + 1]!);
+  }
+  const before = headers.get('via');
+  list.push('Via', before === undefined ? change.via : `${before}, ${change.via}`);
+  addForwarded(list, exchange, change.prefix);
+  return list;
+}
+
+/** What a trusted proxy said is kept and continued; anyone else's word was removed when the request was admitted. */
+function addForwarded(list: string[], exchange: HttpExchange, prefix: string | undefined): void {
+  const { headers, peerAddress, authority, scheme } = exchange;
+  const earlier = headers.get('x-forwarded-for');
+  list.push('X-Forwarded-For', earlier === undefined ? peerAddress : `${earlier}, ${peerAddress}`);
+  const host = headers.get('x-forwarded-host') ?? authority;
+  if (host !== '') list.push('X-Forwarded-Host', host);
+  list.push('X-Forwarded-Proto', scheme);
+  if (prefix !== undefined && !headers.has('x-forwarded-prefix')) list.push('X-Forwarded-Prefix', prefix);
+  const forwarded = headers.get('forwarded');
+  if (forwarded === undefined) return;
+  const node = peerAddress.includes(':') ? `"[${peerAddress}]"` : peerAddress;
+  list.push('Forwarded', `${forwarded}, for=${node};proto=${scheme}`);
+}

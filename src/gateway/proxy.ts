@@ -1,0 +1,296 @@
+/**
+ * A request to an upstream with everything around it: pick an instance, try, and try again where that is safe. One
+ * attempt settles at the answer's headers; after that nothing is retried and no total time limit applies, so that
+ * streams may last.
+ */
+import type { Readable } from 'node:stream';
+import { parseHttpDate } from '../core/clock.ts';
+import { NoInstanceError, TimeoutError, UpstreamError } from '../core/errors.ts';
+import { warnOf } from '../core/log.ts';
+import type { CallContext, Policy } from '../core/policy.ts';
+import type { Runtime } from '../core/runtime.ts';
+import type { Pick as ChosenInstance, PickOutcome, Resolver } from '../ports/resolver.ts';
+import type { Upstreams } from './forward.ts';
+import { rawHeader } from './headers.ts';
+import { BodyStream } from './request-body.ts';
+import {
+  type CallEnding,
+  type ForwardTimeouts,
+  type UpstreamCall,
+  unanswered,
+  wasStale,
+} from './upstream-call.ts';
+
+/** Where a request goes: a service by name, or a fixed origin. */
+export type Target =
+  | { readonly service: string; readonly origin?: undefined }
+  | { readonly origin: string; readonly service?: undefined };
+
+/** A request to send on. */
+export interface Outbound {
+  /** Pattern of the route, for events. */
+  readonly route: string;
+  readonly target: Target;
+  readonly method: string;
+  /** Path and query. */
+  readonly path: string;
+  readonly headers: string[];
+  readonly body: Buffer | Readable | null;
+  /** The protocol to switch to. */
+  readonly upgrade: string | undefined;
+  readonly policy: Policy | undefined;
+  readonly timeouts: ForwardTimeouts;
+  readonly onHints?: ((headers: readonly Buffer[]) => void) | undefined;
+  /** Who waits for the answer. */
+  readonly client: Client;
+}
+
+/** Whoever waits for an answer and may go away. */
+export interface Client {
+  readonly signal: AbortSignal;
+  readonly gone: Error | undefined;
+  whenGone(callback: (reason: Error) => void): () => void;
+}
+
+/** An attempt that failed. */
+export interface FailedAttempt {
+  readonly attempt: number;
+  readonly service: string | undefined;
+  readonly instance: string | undefined;
+  readonly status: number | undefined;
+  readonly error: unknown;
+}
+
+/** An answer, and who gave it. */
+export interface Answer {
+  readonly call: UpstreamCall;
+  readonly instance: string | undefined;
+}
+
+/** What the policy sees of an answer with a status of 500 or more. Holds the answer, in case it is the last word. */
+export class FailedAnswer extends UpstreamError {
+  readonly answer: Answer;
+  /** Milliseconds after which the upstream asks to be called again; undefined when it did not say. */
+  readonly retryAfter: number | undefined;
+
+  constructor(name: string, answer: Answer, retryable: boolean, retryAfter: number | undefined) {
+    super(name, `answered ${answer.call.status}`, { retryable });
+    this.answer = answer;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** What every request to an upstream needs. */
+export interface ProxyContext {
+  readonly registry: Resolver | undefined;
+  readonly upstreams: Upstreams;
+  readonly runtime: Runtime;
+  readonly onFailed: (route: string, failure: FailedAttempt) => void;
+}
+
+const idempotent: ReadonlySet<string> = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS', 'TRACE']);
+
+/**
+ * Send a request on; resolves at the answer's headers. Without a policy there is one attempt, and every answer is as
+ * good as another. Under a policy an answer of 500 or more is a failure; when the policy gives up with it, it is the
+ * answer after all. A policy that has an answer of its own (a fallback) may give a `Response`.
+ *
+ * @throws whatever the policy, the registry or the connection says.
+ */
+export async function send(context: ProxyContext, outbound: Outbound): Promise<Answer | Response> {
+  const attempts = new Attempts(context, outbound);
+  if (outbound.policy === undefined) return attempts.once(1);
+  try {
+    const answer: unknown = await outbound.policy.run((call) => attempts.underPolicy(call), {
+      signal: outbound.client.signal,
+    });
+    attempts.settle(answer);
+    if (attempts.chose(answer) || answer instanceof Response) return answer;
+    throw new TypeError('the policy of a route gave neither an upstream answer nor a Response');
+  } catch (error) {
+    if (error instanceof FailedAnswer && attempts.holds(error)) return error.answer;
+    attempts.settle(undefined);
+    throw error;
+  }
+}
+
+/** The attempts at one request. */
+class Attempts {
+  readonly #context: ProxyContext;
+  readonly #outbound: Outbound;
+  readonly #name: string;
+  readonly #tried: Set<string> = new Set();
+  /** The last failed answer, kept open because it may be the last word. */
+  #held: FailedAnswer | undefined;
+  /** Answers that came but that the policy did not choose yet; more than one when it hedges. */
+  readonly #open: Set<Answer> = new Set();
+  #settled = false;
+
+  constructor(context: ProxyContext, outbound: Outbound) {
+    this.#context = context;
+    this.#outbound = outbound;
+    this.#name = outbound.target.service ?? outbound.target.origin;
+  }
+
+  /** Whether the request may be made again although an upstream may have received it. */
+  get #repeatable(): boolean {
+    const { method, body, upgrade } = this.#outbound;
+    return idempotent.has(method) && !(body instanceof BodyStream) && upgrade === undefined;
+  }
+
+  holds(failure: FailedAnswer): boolean {
+    return this.#held === failure;
+  }
+
+  /** Whether what a policy gave back is an answer of ours. */
+  chose(value: unknown): value is Answer {
+    return this.#open.has(value as Answer);
+  }
+
+  /** The policy has decided: what it did not choose is let go. */
+  settle(chosen: unknown): void {
+    this.#settled = true;
+    for (const answer of this.#open) if (answer !== chosen) answer.call.discard();
+    this.#held?.answer.call.discard();
+    this.#held = undefined;
+  }
+
+  async underPolicy(context: CallContext): Promise<Answer> {
+    const { body } = this.#outbound;
+    if (body instanceof BodyStream && body.consumed) {
+      throw new UpstreamError(this.#name, 'the body was sent already and cannot be sent again');
+    }
+    const answer = await this.once(context.attempt, context.signal);
+    if (answer.call.status >= 500) throw this.#failed(answer, context.attempt);
+    // A policy that has settled meanwhile (a time limit, a hedge that was won) wants no answer any more.
+    if (this.#settled) answer.call.discard();
+    else this.#open.add(answer);
+    return answer;
+  }
+
+  #failed(answer: Answer, attempt: number): FailedAnswer {
+    const { clock } = this.#context.runtime;
+    const wait = retryAfterOf(rawHeader(answer.call.rawHeaders, 'retry-after'), clock.wallTime());
+    const failure = new FailedAnswer(this.#name, answer, this.#repeatable, wait);
+    this.#held?.answer.call.discard();
+    this.#held = this.#settled ? undefined : failure;
+    if (this.#settled) answer.call.discard();
+    this.#report(attempt, answer.instance, failure, answer.call.status);
+    return failure;
+  }
+
+  /** One attempt: pick, call, wait for the headers. */
+  async once(attempt: number, signal?: AbortSignal): Promise<Answer> {
+    const { target } = this.#outbound;
+    if (target.service === undefined) return this.#callInstance(target.origin, undefined, attempt, signal);
+    const { registry } = this.#context;
+    if (registry === undefined) throw new NoInstanceError(target.service, 'the router has no registry');
+    const options = signal === undefined ? undefined : { exclude: this.#tried, signal };
+    const picked = registry.pick(target.service, options);
+    const pick = picked instanceof Promise ? await picked : picked;
+    this.#tried.add(pick.instance.id);
+    return this.#callInstance(pick.instance.url, pick, attempt, signal);
+  }
+
+  async #callInstance(
+    origin: string,
+    pick: ChosenInstance | undefined,
+    attempt: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Answer> {
+    const instance = pick?.instance.id ?? origin;
+    try {
+      const call = await this.#call(origin, pick, signal);
+      return { call, instance };
+    } catch (error) {
+      if (this.#outbound.client.gone === undefined) this.#report(attempt, instance, error, undefined);
+      throw error;
+    }
+  }
+
+  /** One call, and a second one if the first met a connection that the upstream was just closing. */
+  async #call(
+    origin: string,
+    pick: ChosenInstance | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<UpstreamCall> {
+    let mayRepeat = this.#repeatable;
+    for (;;) {
+      const call = this.#begin(origin, pick);
+      try {
+        await this.#headersOf(call, signal);
+        if (pick !== undefined) call.whenEnded((ending) => tell(pick, outcomeOf(ending, call.status)));
+        return call;
+      } catch (error) {
+        const givenUp = this.#outbound.client.gone ?? (signal?.aborted ? signal.reason : undefined);
+        if (givenUp === undefined && mayRepeat && wasStale(error as Error, call)) {
+          mayRepeat = false;
+          continue;
+        }
+        if (pick !== undefined) tell(pick, this.#outcomeOfFailure(signal));
+        throw givenUp ?? unanswered(error as Error, call, this.#name, this.#repeatable);
+      }
+    }
+  }
+
+  #begin(origin: string, pick: ChosenInstance | undefined): UpstreamCall {
+    try {
+      const { timeouts } = this.#outbound;
+      const upstream = this.#context.upstreams.get(origin, timeouts.connect);
+      return upstream.call(this.#outbound);
+    } catch (error) {
+      if (pick !== undefined) tell(pick, 'failure');
+      throw error;
+    }
+  }
+
+  async #headersOf(call: UpstreamCall, signal: AbortSignal | undefined): Promise<void> {
+    const forget = this.#outbound.client.whenGone((reason) => call.abandon(reason));
+    call.whenEnded(forget);
+    if (signal === undefined) {
+      await call.answered;
+      return;
+    }
+    const onAbort = (): void => call.abandon(signal.reason as Error);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      await call.answered;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /** A time limit of the policy counts against the instance; a caller that gave up, or a hedge that lost, does not. */
+  #outcomeOfFailure(signal: AbortSignal | undefined): PickOutcome {
+    const givenUp: unknown = this.#outbound.client.gone ?? (signal?.aborted ? signal.reason : undefined);
+    return givenUp === undefined || givenUp instanceof TimeoutError ? 'failure' : 'cancelled';
+  }
+
+  #report(attempt: number, instance: string | undefined, error: unknown, status: number | undefined): void {
+    const { service } = this.#outbound.target;
+    this.#context.onFailed(this.#outbound.route, { attempt, service, instance, status, error });
+  }
+}
+
+/** Finish a pick. A fault in the registry must not reach the parser that called us. */
+function tell(pick: ChosenInstance, outcome: PickOutcome): void {
+  try {
+    pick.done(outcome);
+  } catch (error) {
+    warnOf(`the pick of ${pick.instance.service} threw`, error);
+  }
+}
+
+function outcomeOf(ending: CallEnding, status: number): PickOutcome {
+  if (status >= 500 || ending === 'failed') return 'failure';
+  return ending === 'complete' ? 'success' : 'cancelled';
+}
+
+/** Milliseconds that `Retry-After` asks to wait, given in seconds or as a date; undefined when it says nothing. */
+export function retryAfterOf(value: string | undefined, wallTime: number): number | undefined {
+  if (value === undefined) return undefined;
+  if (/^\d{1,9}$/.test(value)) return Number(value) * 1_000;
+  const date = parseHttpDate(value);
+  return date === undefined ? undefined : Math.max(0, date - wallTime);
+}

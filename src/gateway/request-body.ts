@@ -1,0 +1,91 @@
+import { Readable } from 'node:stream';
+import { ProblemError } from '../core/errors.ts';
+
+/** Bodies up to this many bytes are taken in whole before they are sent on, so that they can be sent again. */
+export const replayableBytes = 65_536;
+
+/**
+ * Take in a whole body.
+ *
+ * @param length what was announced, in bytes; undefined when it is chunked.
+ * @throws ProblemError 413 when it is longer than the limit, 400 when it breaks off.
+ */
+export function readUpTo(source: Readable, length: number | undefined, limit: number): Promise<Buffer> {
+  if (length === 0) return Promise.resolve(Buffer.alloc(0));
+  return new Promise((resolve, reject) => {
+    const tooLong = new ProblemError(413, `the request's body is longer than ${limit} bytes`);
+    if (length !== undefined && length > limit) return reject(tooLong);
+    const chunks: Buffer[] = [];
+    let received = 0;
+    source.on('data', (chunk: Buffer) => {
+      received += chunk.length;
+      if (received <= limit) chunks.push(chunk);
+      else reject(tooLong);
+    });
+    source.on('end', () => {
+      if (length === undefined || received === length) resolve(Buffer.concat(chunks));
+      else reject(new ProblemError(400, 'the body is not as long as was said'));
+    });
+    source.on('error', reject);
+    source.on('close', () => reject(new ProblemError(400, 'the body broke off')));
+  });
+}
+
+/**
+ * A body that streams. It stands between the client's connection and undici, which destroys the stream it is given
+ * when an upstream fails or answers early: that must not destroy the client's connection, on which the answer goes
+ * out.
+ */
+export class BodyStream extends Readable {
+  readonly #source: Readable;
+  readonly #limit: number;
+  #received = 0;
+  /** Whether something of the body was taken by an upstream, after which it cannot be sent again. */
+  consumed = false;
+
+  /** @param limit bytes after which the stream fails with ProblemError 413. */
+  constructor(source: Readable, limit: number | undefined) {
+    super({ highWaterMark: replayableBytes });
+    this.#source = source;
+    this.#limit = limit ?? Number.POSITIVE_INFINITY;
+    // Without a listener of its own an error, such as undici passes on, would end the process.
+    this.on('error', () => {});
+    source.on('end', this.#onEnd);
+    source.on('error', this.#onError);
+    source.on('close', this.#onClose);
+  }
+
+  override _read(): void {
+    if (!this.consumed) {
+      this.consumed = true;
+      this.#source.on('data', this.#onData);
+    }
+    this.#source.resume();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#source.off('data', this.#onData);
+    this.#source.off('end', this.#onEnd);
+    this.#source.off('close', this.#onClose);
+    // What is left goes by unread: a client that sends before it listens would otherwise never see the answer.
+    this.#source.resume();
+    done(error);
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#received += chunk.length;
+    if (this.#received > this.#limit) {
+      this.destroy(new ProblemError(413, `the request's body is longer than ${this.#limit} bytes`));
+    } else if (!this.push(chunk)) {
+      this.#source.pause();
+    }
+  };
+
+  readonly #onEnd = (): void => void this.push(null);
+
+  readonly #onError = (error: Error): void => void this.destroy(error);
+
+  readonly #onClose = (): void => {
+    if (!this.#source.readableEnded) this.destroy(new ProblemError(400, 'the body broke off'));
+  };
+}

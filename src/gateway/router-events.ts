@@ -1,0 +1,63 @@
+/** An exchange is over: answered, refused, or given up by its client. */
+export interface RequestFinished {
+  readonly method: string;
+  /** Canonical; as it came when it was refused for its path. */
+  readonly path: string;
+  readonly host: string;
+  readonly clientAddress: string;
+  /** Pattern of the route; undefined when none matched. */
+  readonly route: string | undefined;
+  /** What was answered; 499 when the client went away before any answer. */
+  readonly status: number;
+  /** Milliseconds from the request's head to the end of the answer. */
+  readonly duration: number;
+  readonly service?: string | undefined;
+  /** Id of the instance that answered, or the origin of a fixed upstream. */
+  readonly instance?: string | undefined;
+  /** Bytes of the answer's body. */
+  readonly bytes?: number | undefined;
+  /** The request's `X-Request-Id`, if it came with one or a guard gave it one. */
+  readonly requestId?: string | undefined;
+  readonly error?: unknown;
+}
+
+/** The router itself refused a request: malformed, no route, or a guard said no. */
+export interface RequestRefused {
+  readonly method: string;
+  readonly path: string;
+  readonly route: string | undefined;
+  readonly status: number;
+  readonly reason: string;
+}
+
+/** An attempt at an upstream failed; others may follow. */
+export interface UpstreamFailed {
+  readonly route: string | undefined;
+  readonly service: string | undefined;
+  readonly instance: string | undefined;
+  /** 1 for the first. */
+  readonly attempt: number;
+  /** The upstream's answer, when it gave one. */
+  readonly status: number | undefined;
+  readonly error: unknown;
+}
+
+/** The router accepts connections. */
+export interface RouterListening {
+  readonly url: string;
+}
+
+/** The router has stopped. */
+export interface RouterStopped {
+  /** Whether every exchange had ended by then. */
+  readonly drained: boolean;
+}
+
+/** Events of a `RequestRouter`. */
+export interface RequestRouterEvents {
+  readonly finished: RequestFinished;
+  readonly refused: RequestRefused;
+  readonly upstreamFailed: UpstreamFailed;
+  readonly listening: RouterListening;
+  readonly stopped: RouterStopped;
+}

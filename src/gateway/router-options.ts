@@ -1,0 +1,224 @@
+import type { Duration } from '../core/duration.ts';
+import {
+  durationOption,
+  functionOption,
+  methodsOption,
+  nameOption,
+  parseOptions,
+  runtimeOption,
+  z,
+} from '../core/options.ts';
+import type { Policy } from '../core/policy.ts';
+import type { Runtime } from '../core/runtime.ts';
+import type { Resolver } from '../ports/resolver.ts';
+import type { Exchange, Guard } from './exchange.ts';
+import type { PathRules } from './path.ts';
+import { defaultDeniedUpstreams } from './upstream-address.ts';
+
+/** Bounds on what the router takes in and holds. */
+export interface RouterLimits {
+  /** The most header fields of a request; more are answered 431. Default 100. */
+  readonly headers?: number | undefined;
+  /** The most bytes of a request's head, for servers made by `listen`. Default 16,384. */
+  readonly headerBytes?: number | undefined;
+  /** The most bytes of a request's body; more are answered 413. Default: no limit, since bodies stream. */
+  readonly body?: number | undefined;
+  /** The most bytes of one part of a composed answer. Default 1 MiB. */
+  readonly part?: number | undefined;
+  /** The most connections to one upstream origin. Default 256. */
+  readonly connections?: number | undefined;
+  /** The most requests that wait for a connection to one origin; more are answered 503. Default 1,024. */
+  readonly waiting?: number | undefined;
+  /** The most upstream origins whose connections are kept. Default 512. */
+  readonly origins?: number | undefined;
+}
+
+/** How long an upstream may take. Each accepts 0 for no limit. */
+export interface UpstreamTimeouts {
+  /** To connect. Default 5 seconds. */
+  readonly connect?: Duration | undefined;
+  /** From the request to the answer's headers; kept to about half a second. Default 30 seconds. */
+  readonly firstByte?: Duration | undefined;
+  /** Between two pieces of an answer's body. Default 5 minutes. */
+  readonly idle?: Duration | undefined;
+}
+
+/** Options of {@link RequestRouter}. */
+export interface RequestRouterOptions {
+  /** Finds instances of services, such as a `ServiceRegistry`. Needed by routes with `service` or `compose`. */
+  readonly registry?: Resolver | undefined;
+  /** Names the router in events and in `Via`. Default `router`. */
+  readonly name?: string | undefined;
+  /** Addresses or CIDRs of proxies whose X-Forwarded-* and Forwarded are believed. Default: nobody's. */
+  readonly trustedProxies?: readonly string[] | undefined;
+  /** Header fields by which upstreams know who asks. No client may send them; only a guard sets them. Default: none. */
+  readonly identityHeaders?: readonly string[] | undefined;
+  /** Addresses or CIDRs that are never called, whatever a registry says. Default: the link-local ones. */
+  readonly deniedUpstreams?: readonly string[] | undefined;
+  /** What to do with `//` and `;` in paths. Default: refuse both. */
+  readonly paths?: Partial<PathRules> | undefined;
+  /** For every route that has none of its own. */
+  readonly timeouts?: UpstreamTimeouts | undefined;
+  readonly limits?: RouterLimits | undefined;
+  readonly runtime?: Partial<Runtime> | undefined;
+}
+
+/** One part of a composed answer. */
+export interface ComposePart {
+  readonly service: string;
+  /** Path and query; `{name}` is filled from the route's params, then from the principal's claims. */
+  readonly path: string;
+  /** Whether the answer may do without it. Default false: its failure is the whole answer's failure. */
+  readonly optional?: boolean | undefined;
+  /** Stands in for the part when it fails, which makes it optional. Must be JSON. */
+  readonly fallback?: unknown;
+  /** The longest that the part may take in all. Default: the route's `firstByte` timeout. */
+  readonly timeout?: Duration | undefined;
+}
+
+/** What to do with the requests of a route. Exactly one of `service`, `url`, `compose` and `handle`. */
+export interface RouteOptions {
+  /** Forward to an instance of this service. */
+  readonly service?: string | ((exchange: Exchange) => string) | undefined;
+  /** Forward to this origin, such as `http://127.0.0.1:3000`. */
+  readonly url?: string | undefined;
+  /** Answer with one JSON object made of several services' answers. */
+  readonly compose?: Readonly<Record<string, string | ComposePart>> | undefined;
+  /** Answer here. */
+  readonly handle?: ((exchange: Exchange) => Response | Promise<Response>) | undefined;
+  /** The upstream's path: a template such as `/v2/orders/{id}`, where `{*}` is the wildcard's part, or a function. */
+  readonly rewrite?: string | ((exchange: Exchange) => string) | undefined;
+  /** Taken off the front of the path; upstreams learn it as X-Forwarded-Prefix. */
+  readonly stripPrefix?: string | undefined;
+  /** Run after the router's own guards, in order. Default: none. */
+  readonly guards?: readonly Guard[] | undefined;
+  /** Each attempt runs under it, until the answer's headers. Default: one attempt. */
+  readonly policy?: Policy | ((exchange: Exchange) => Policy | undefined) | undefined;
+  readonly timeouts?: UpstreamTimeouts | undefined;
+  /** Whether the client's Host goes on to the upstream. Default: true for `service`, false for `url`. */
+  readonly preserveHost?: boolean | undefined;
+  /** Whether WebSocket and other upgrades may pass. Default false: such requests are treated as plain ones. */
+  readonly upgrade?: boolean | undefined;
+}
+
+const atLeast = (minimum: number, fallback: number): z.ZodDefault<z.ZodInt> =>
+  z.int().min(minimum).default(fallback);
+
+/** The limits in effect. */
+export interface ResolvedLimits {
+  readonly headers: number;
+  readonly headerBytes: number;
+  readonly body?: number | undefined;
+  readonly part: number;
+  readonly connections: number;
+  readonly waiting: number;
+  readonly origins: number;
+}
+
+const limitsSchema = z.strictObject({
+  headers: z.int().min(1).max(999).default(100),
+  headerBytes: atLeast(1_024, 16_384),
+  body: z.int().min(0).optional(),
+  part: atLeast(1, 1_048_576),
+  connections: atLeast(1, 256),
+  waiting: atLeast(0, 1_024),
+  origins: atLeast(1, 512),
+});
+
+/** Timeouts that were given, in milliseconds. */
+export interface GivenTimeouts {
+  readonly connect?: number | undefined;
+  readonly firstByte?: number | undefined;
+  readonly idle?: number | undefined;
+}
+
+const timeoutsSchema = z
+  .strictObject({
+    connect: durationOption().optional(),
+    firstByte: durationOption().optional(),
+    idle: durationOption().optional(),
+  })
+  .default({});
+
+/** The options in effect. */
+export interface ResolvedRouterOptions {
+  readonly registry?: Resolver | undefined;
+  readonly name: string;
+  readonly trustedProxies?: readonly string[] | undefined;
+  readonly identityHeaders: readonly string[];
+  readonly deniedUpstreams: readonly string[];
+  readonly paths: PathRules;
+  readonly timeouts: GivenTimeouts;
+  readonly limits: ResolvedLimits;
+  readonly runtime?: Partial<Runtime> | undefined;
+}
+
+const headerName = z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/, { error: 'the name of a header' });
+
+const routerSchema = z.strictObject({
+  registry: methodsOption<Resolver>('a registry', 'pick').optional(),
+  name: nameOption().default('router'),
+  trustedProxies: z.array(z.string()).optional(),
+  identityHeaders: z.array(headerName).default([]),
+  deniedUpstreams: z.array(z.string()).default([...defaultDeniedUpstreams]),
+  paths: z
+    .strictObject({
+      doubleSlash: z.enum(['reject', 'merge']).default('reject'),
+      semicolon: z.enum(['reject', 'keep']).default('reject'),
+    })
+    .prefault({}),
+  timeouts: timeoutsSchema,
+  limits: limitsSchema.prefault({}),
+  runtime: runtimeOption(),
+});
+
+/** @throws InvalidOptionsError naming each option that is not acceptable. */
+export function parseRouterOptions(options: RequestRouterOptions): ResolvedRouterOptions {
+  return parseOptions('RequestRouter', routerSchema, options);
+}
+
+/** A part's options, checked. */
+export interface ResolvedPart extends Omit<ComposePart, 'timeout'> {
+  readonly timeout?: number | undefined;
+}
+
+const partSchema = z.strictObject({
+  service: nameOption(),
+  path: z.string().startsWith('/'),
+  optional: z.boolean().optional(),
+  fallback: z.unknown().optional(),
+  timeout: durationOption(1).optional(),
+});
+
+const partName = z.string().regex(/^(?!__proto__$)[\w-]+$/, { error: 'a name of letters, digits, _ and -' });
+
+/** A route's options, checked. */
+export interface ResolvedRouteOptions extends Omit<RouteOptions, 'compose' | 'timeouts' | 'guards'> {
+  readonly compose?: Readonly<Record<string, string | ResolvedPart>> | undefined;
+  readonly timeouts: GivenTimeouts;
+  readonly guards: readonly Guard[];
+}
+
+const routeSchema = z.strictObject({
+  service: z.union([nameOption(), functionOption<(exchange: Exchange) => string>()]).optional(),
+  url: z.string().optional(),
+  compose: z.record(partName, z.union([z.string(), partSchema])).optional(),
+  handle: functionOption<NonNullable<RouteOptions['handle']>>().optional(),
+  rewrite: z.union([z.string().startsWith('/'), functionOption<(exchange: Exchange) => string>()]).optional(),
+  stripPrefix: z.string().startsWith('/').optional(),
+  guards: z.array(functionOption<Guard>('a guard (a function)')).default([]),
+  policy: z
+    .custom<Policy | ((exchange: Exchange) => Policy | undefined)>(
+      (value) => typeof value === 'function' || typeof (value as Partial<Policy> | null)?.run === 'function',
+      { error: 'a policy, or a function of the exchange that gives one' },
+    )
+    .optional(),
+  timeouts: timeoutsSchema,
+  preserveHost: z.boolean().optional(),
+  upgrade: z.boolean().optional(),
+});
+
+/** @throws InvalidOptionsError naming each option that is not acceptable. */
+export function parseRouteOptions(options: RouteOptions): ResolvedRouteOptions {
+  return parseOptions('RequestRouter.route', routeSchema, options);
+}

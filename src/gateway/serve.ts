@@ -1,0 +1,197 @@
+/** One exchange from its route to its answer. */
+import type { Readable } from 'node:stream';
+import { ProblemError, RateLimitedError } from '../core/errors.ts';
+import { HoldfastError, messageOf } from '../core/holdfast-error.ts';
+import { warnOf } from '../core/log.ts';
+import { composeAnswer } from './compose.ts';
+import type { Door } from './door.ts';
+import type { ExchangeRecord, Guard, HttpExchange } from './exchange.ts';
+import type { Match, RouteTable } from './match.ts';
+import { outboundHeaders, outboundPath } from './outbound.ts';
+import type { PathRules } from './path.ts';
+import { problemOf } from './problem.ts';
+import { type Outbound, type ProxyContext, send, type Target } from './proxy.ts';
+import { relay, sendProblem, sendResponse } from './relay.ts';
+import { BodyStream, readUpTo, replayableBytes } from './request-body.ts';
+import type { Route } from './route.ts';
+import type { ResolvedLimits } from './router-options.ts';
+import { joinConnections, requestedProtocol, type UpgradeRequest } from './upgrade.ts';
+
+/** What serving needs of the router. */
+export interface ServeContext {
+  readonly routes: RouteTable<Route>;
+  readonly guards: readonly Guard[];
+  readonly proxy: ProxyContext;
+  readonly paths: PathRules;
+  readonly limits: ResolvedLimits;
+  /** This router's entry in `Via`. */
+  readonly via: string;
+  readonly onRefused: (record: ExchangeRecord, status: number, reason: string) => void;
+}
+
+/** A connection that could be switched to another protocol, if the route lets it. */
+export type Upgradable = Pick<UpgradeRequest, 'socket' | 'head' | 'detach'>;
+
+/** Serve an exchange. Never rejects: what goes wrong becomes the answer. */
+export async function serve(
+  context: ServeContext,
+  exchange: HttpExchange,
+  upgradable: Upgradable | undefined,
+): Promise<void> {
+  try {
+    const { route, params, preflight } = findRoute(context.routes, exchange);
+    exchange.route = route.pattern;
+    exchange.params = params;
+    exchange.record.route = route.pattern;
+    if (await guarded(exchange, context.guards)) return;
+    if (preflight) throw methodNotAllowed(context.routes, exchange);
+    if (await guarded(exchange, route.guards)) return;
+    await answer(context, exchange, route, upgradable);
+  } catch (error) {
+    refuse(context, exchange.door, exchange.record, error, exchange);
+  }
+}
+
+interface FoundRoute extends Match<Route> {
+  /** Whether it was found for the method that a CORS preflight asks about. */
+  readonly preflight: boolean;
+}
+
+function findRoute(routes: RouteTable<Route>, exchange: HttpExchange): FoundRoute {
+  const { method, host, path, headers } = exchange;
+  const match = routes.find(method, host, path);
+  if (match !== undefined) return { ...match, preflight: false };
+  const asked = method === 'OPTIONS' ? headers.get('access-control-request-method') : undefined;
+  const preflight = asked === undefined ? undefined : routes.find(asked, host, path);
+  if (preflight !== undefined) return { ...preflight, preflight: true };
+  throw methodNotAllowed(routes, exchange);
+}
+
+function methodNotAllowed(routes: RouteTable<Route>, { host, path, method }: HttpExchange): ProblemError {
+  const methods = routes.methodsOf(host, path);
+  if (methods.length === 0) return new ProblemError(404, 'no route leads here');
+  const allow = methods.join(', ');
+  return new ProblemError(405, `${method} is not among ${allow}`, { headers: { allow } });
+}
+
+/** Run guards in order; true when one has answered. */
+async function guarded(exchange: HttpExchange, guards: readonly Guard[]): Promise<boolean> {
+  for (const guard of guards) {
+    const result = guard(exchange);
+    // A guard that answers at once costs no turn of the microtask queue.
+    const response = result instanceof Promise ? await result : result;
+    if (!(response instanceof Response)) continue;
+    await sendResponse(exchange, response);
+    return true;
+  }
+  return false;
+}
+
+async function answer(
+  context: ServeContext,
+  exchange: HttpExchange,
+  route: Route,
+  upgradable: Upgradable | undefined,
+): Promise<void> {
+  const { destination } = route;
+  switch (destination.kind) {
+    case 'handle':
+      return sendResponse(exchange, await destination.handle(exchange));
+    case 'compose': {
+      const composed = await composeAnswer(exchange, destination.parts, {
+        clock: context.proxy.runtime.clock,
+        send: (outbound) => send(context.proxy, outbound),
+        headers: headersFor(context, exchange, route),
+        policy: route.policyFor(exchange),
+        timeouts: route.timeouts,
+        maxPart: context.limits.part,
+      });
+      return sendResponse(exchange, composed);
+    }
+    case 'service': {
+      const { service } = destination;
+      const name = typeof service === 'function' ? service(exchange) : service;
+      if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name)) {
+        throw new ProblemError(400, 'the request asks for no acceptable service');
+      }
+      exchange.record.service = name;
+      return forward(context, exchange, route, { service: name }, upgradable);
+    }
+    case 'origin':
+      return forward(context, exchange, route, { origin: destination.origin }, upgradable);
+  }
+}
+
+async function forward(
+  context: ServeContext,
+  exchange: HttpExchange,
+  route: Route,
+  target: Target,
+  upgradable: Upgradable | undefined,
+): Promise<void> {
+  const protocol = route.upgrade && upgradable !== undefined ? requestedProtocol(exchange) : undefined;
+  const outbound: Outbound = {
+    route: route.pattern,
+    target,
+    method: exchange.method,
+    path: outboundPath(exchange, route.change, context.paths),
+    headers: headersFor(context, exchange, route),
+    body: await bodyOf(exchange, context.limits.body),
+    upgrade: protocol,
+    policy: route.policyFor(exchange),
+    timeouts: route.timeouts,
+    onHints: (hints) => exchange.door.hint(hints.map((part) => part.toString('latin1'))),
+    client: exchange,
+  };
+  const given = await send(context.proxy, outbound);
+  if (given instanceof Response) return sendResponse(exchange, given);
+  exchange.record.instance = given.instance;
+  if (protocol !== undefined && upgradable !== undefined && given.call.socket !== undefined) {
+    return joinConnections(exchange, given.call, { ...upgradable, protocol });
+  }
+  relay(given.call, exchange, context.via);
+}
+
+function headersFor(context: ServeContext, exchange: HttpExchange, route: Route): string[] {
+  return outboundHeaders(exchange, {
+    ownHost: route.ownHost,
+    via: context.via,
+    prefix: route.change.stripPrefix,
+  });
+}
+
+/** The body to send on: whole when it is short, so that it can be sent again, otherwise as it comes. */
+async function bodyOf(exchange: HttpExchange, limit: number | undefined): Promise<Buffer | Readable | null> {
+  const { door, bodyLength, wholeBody } = exchange;
+  if (wholeBody !== undefined) return wholeBody;
+  if (bodyLength === 0) return null;
+  door.proceed();
+  if (bodyLength !== undefined && bodyLength <= replayableBytes) {
+    return readUpTo(door.body(), bodyLength, replayableBytes);
+  }
+  return new BodyStream(door.body(), limit);
+}
+
+/** Answer with what went wrong. */
+export function refuse(
+  context: Pick<ServeContext, 'onRefused'>,
+  door: Door,
+  record: ExchangeRecord,
+  error: unknown,
+  exchange: HttpExchange | undefined,
+): void {
+  if (exchange?.gone !== undefined) return;
+  const problem = problemOf(error);
+  record.error ??= error;
+  if (!(error instanceof HoldfastError)) warnOf('a guard, policy or handler of a route threw', error);
+  if (error instanceof ProblemError || error instanceof RateLimitedError) {
+    context.onRefused(record, problem.status, messageOf(error));
+  }
+  try {
+    if (!door.started) record.status = problem.status;
+    sendProblem(door, problem, exchange?.response);
+  } catch (cause) {
+    warnOf('a problem could not be told', cause);
+    door.destroy();
+  }
+}

@@ -1,0 +1,248 @@
+/** One call to an upstream, from its dispatch to the end of its answer. */
+import type { Duplex, Readable } from 'node:stream';
+import { ProblemError, TimeoutError, UpstreamError } from '../core/errors.ts';
+import { messageOf } from '../core/holdfast-error.ts';
+
+/** Limits in milliseconds; 0 for none. */
+export interface ForwardTimeouts {
+  readonly connect: number;
+  readonly firstByte: number;
+  readonly idle: number;
+}
+
+/** What to ask an upstream. */
+export interface UpstreamRequest {
+  readonly method: string;
+  /** Path and query; starts with a slash. */
+  readonly path: string;
+  /** A flat list of names and values. */
+  readonly headers: string[];
+  readonly body: Buffer | Readable | null;
+  /** The protocol to switch to, such as `websocket`. */
+  readonly upgrade: string | undefined;
+  readonly timeouts: ForwardTimeouts;
+  /** Takes 103 Early Hints. */
+  readonly onHints?: ((headers: readonly Buffer[]) => void) | undefined;
+}
+
+/** Takes an answer's body. */
+export interface BodySink {
+  /** A piece; false asks to pause until {@link UpstreamCall.resume}. */
+  data(chunk: Buffer): boolean;
+  /** The body is whole. */
+  end(trailers: readonly Buffer[]): void;
+  /** The body broke off. */
+  fail(error: Error): void;
+}
+
+/** What a call has to know of the connections to its origin. */
+export interface CallConnections {
+  /** How many were made so far. */
+  readonly connections: number;
+  /** The call has ended. */
+  leave(): void;
+}
+
+/** How a call ended: its answer came whole, it failed, or we gave it up. */
+export type CallEnding = 'complete' | 'failed' | 'abandoned';
+
+/** How much of an answer is taken in before anybody wants it. */
+const heldBytes = 65_536;
+
+/** One call, and the handler that undici reports to: resolves at the answer's headers and holds the body until a sink is attached. */
+export class UpstreamCall {
+  /** Settles at the answer's headers, rejects when there are none. */
+  readonly answered: Promise<UpstreamCall>;
+  status = 0;
+  reason = '';
+  rawHeaders: readonly Buffer[] = [];
+  /** The connection that was switched to another protocol. */
+  socket: Duplex | undefined;
+  /** Whether a byte of the request may have been written. */
+  written = false;
+  /** Whether it was written on a connection that had served another request before. */
+  reused = false;
+  readonly request: UpstreamRequest;
+  readonly #connection: CallConnections;
+  readonly #connectionsBefore: number;
+  #answer!: (call: UpstreamCall) => void;
+  #refuse!: (error: Error) => void;
+  #abort: ((error?: Error) => void) | undefined;
+  #abandoned: Error | undefined;
+  #resume: (() => void) | undefined;
+  #chunks: Buffer[] = [];
+  #held = 0;
+  #sink: BodySink | undefined;
+  #trailers: readonly Buffer[] = [];
+  #failure: Error | undefined;
+  #ending: CallEnding | undefined;
+  readonly #onEnded: ((ending: CallEnding) => void)[] = [];
+
+  constructor(connections: CallConnections, request: UpstreamRequest) {
+    this.#connection = connections;
+    this.request = request;
+    this.#connectionsBefore = connections.connections;
+    this.answered = new Promise((resolve, reject) => {
+      this.#answer = resolve;
+      this.#refuse = reject;
+    });
+  }
+
+  /** Be told how the call ended; at once if it has. The callback must not throw. */
+  whenEnded(callback: (ending: CallEnding) => void): void {
+    if (this.#ending === undefined) this.#onEnded.push(callback);
+    else callback(this.#ending);
+  }
+
+  /** Give up: nobody wants the answer, or the rest of it. */
+  abandon(reason: Error): void {
+    if (this.#ending !== undefined) return;
+    this.#abandoned = reason;
+    this.socket?.destroy();
+    const abort = this.#abort;
+    this.#fail(reason);
+    abort?.(reason);
+  }
+
+  /** Let the rest of the body go by, if it is short; otherwise break off. */
+  discard(): void {
+    let left = heldBytes;
+    this.attach({
+      data: (chunk) => {
+        left -= chunk.length;
+        if (left < 0) this.abandon(new Error('the answer was discarded'));
+        return true;
+      },
+      end: () => {},
+      fail: () => {},
+    });
+    this.resume();
+  }
+
+  /** Take the body. What came before is given at once. */
+  attach(sink: BodySink): void {
+    this.#sink = sink;
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    let more = true;
+    for (const chunk of chunks) more = sink.data(chunk);
+    if (this.#failure !== undefined) sink.fail(this.#failure);
+    else if (this.#ending === 'complete') sink.end(this.#trailers);
+    else if (more) this.resume();
+  }
+
+  /** Go on after a sink asked to pause. Never call it from within a sink. */
+  resume(): void {
+    if (this.#ending === undefined) this.#resume?.();
+  }
+
+  /** Whether anything of the body has come, or all of it. */
+  get hasBody(): boolean {
+    return this.#chunks.length > 0 || this.#ending !== undefined;
+  }
+
+  // What follows is called by undici.
+
+  onConnect(abort: (error?: Error) => void): void {
+    if (this.#abandoned !== undefined) {
+      abort(this.#abandoned);
+      return;
+    }
+    this.#abort = abort;
+    this.written = true;
+    this.reused = this.#connection.connections === this.#connectionsBefore;
+  }
+
+  onHeaders(status: number, headers: Buffer[], resume: () => void, reason: string): boolean {
+    if (status < 200) {
+      if (status === 103) this.request.onHints?.(headers);
+      return true;
+    }
+    this.status = status;
+    this.reason = reason;
+    this.rawHeaders = headers;
+    this.#resume = resume;
+    this.#answer(this);
+    return true;
+  }
+
+  onData(chunk: Buffer): boolean {
+    if (this.#sink !== undefined) return this.#sink.data(chunk);
+    this.#chunks.push(chunk);
+    this.#held += chunk.length;
+    return this.#held < heldBytes;
+  }
+
+  onComplete(trailers: string[] | null): void {
+    if (this.#ending !== undefined) return;
+    // The raw handler gets buffers here, whatever its type says.
+    this.#trailers = (trailers ?? []) as unknown as Buffer[];
+    this.#settle('complete');
+    this.#sink?.end(this.#trailers);
+  }
+
+  onError(error: Error): void {
+    this.#fail(error);
+  }
+
+  onUpgrade(status: number, headers: Buffer[] | string[] | null, socket: Duplex): void {
+    this.status = status;
+    this.rawHeaders = (headers ?? []) as Buffer[];
+    this.socket = socket;
+    socket.once('close', () => this.#settle(this.#abandoned === undefined ? 'complete' : 'abandoned'));
+    this.#answer(this);
+  }
+
+  #fail(error: Error): void {
+    if (this.#ending !== undefined) return;
+    this.#failure = error;
+    this.#settle(this.#abandoned === undefined ? 'failed' : 'abandoned');
+    // Without effect when the answer's headers have come.
+    this.#refuse(error);
+    this.answered.catch(() => {});
+    this.#sink?.fail(error);
+  }
+
+  #settle(ending: CallEnding): void {
+    if (this.#ending !== undefined) return;
+    this.#ending = ending;
+    this.#connection.leave();
+    for (const callback of this.#onEnded) callback(ending);
+  }
+}
+
+/**
+ * What to throw for a call that got no answer.
+ *
+ * @param name the service or origin, for the message.
+ * @param repeatable whether the request may be made again although it may have been received.
+ */
+export function unanswered(error: Error, call: UpstreamCall, name: string, repeatable: boolean): Error {
+  if (error instanceof ProblemError) return error;
+  const code = (error as { code?: unknown }).code;
+  if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') {
+    return new ProblemError(400, 'the request has a target or header that cannot be passed on', {
+      cause: error,
+    });
+  }
+  // A request that was never written may be made again, whatever it is.
+  const retryable = repeatable || !call.written;
+  const { connect, firstByte } = call.request.timeouts;
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') {
+    return new TimeoutError(connect, { what: `connecting to ${name}`, cause: error, retryable });
+  }
+  if (code === 'UND_ERR_HEADERS_TIMEOUT') {
+    return new TimeoutError(firstByte, { what: `the answer of ${name}`, cause: error, retryable });
+  }
+  return new UpstreamError(name, messageOf(error), { cause: error, retryable });
+}
+
+const resetCodes: ReadonlySet<unknown> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
+
+/**
+ * Whether a call failed only because the upstream closed an idle connection just as it was used again. Such a call
+ * says nothing about the upstream.
+ */
+export function wasStale(error: Error, call: UpstreamCall): boolean {
+  return call.reused && call.status === 0 && resetCodes.has((error as { code?: unknown }).code);
+}
