@@ -169,7 +169,9 @@ export class ServiceRegistry implements Resolver {
   async #withdraw(signal: AbortSignal): Promise<void> {
     const leases = [...this.#leases.values()];
     if (leases.length === 0) return;
-    await Promise.allSettled(leases.map((lease) => lease.drain()));
+    // What is still being registered has no calls to finish.
+    const told = leases.map((lease) => (lease.state === 'pending' ? lease.deregister() : lease.drain()));
+    await withinSignal(signal, () => Promise.allSettled(told)).catch(() => {});
     await sleep(this.#context.runtime.clock, this.#context.settings.drainDelay, signal).catch(() => {});
     await Promise.allSettled(leases.map((lease) => lease.deregister()));
   }
@@ -240,8 +242,8 @@ export class ServiceRegistry implements Resolver {
     if (watch.settled) return watch.pick(exclude);
     const whenReady = async (): Promise<Pick> => {
       await watch.ready;
-      this.#assertUsable();
-      return watch.pick(exclude);
+      // It may have been forgotten meanwhile; after a stop, asking again says so.
+      return watch.closed ? this.pick(service, options) : watch.pick(exclude);
     };
     return signal === undefined ? whenReady() : withinSignal(signal, whenReady);
   }

@@ -53,17 +53,24 @@ export class ServiceWatch {
 
   /** Whether there was an answer or a failure yet: if not, wait for `ready`. */
   get settled(): boolean {
-    return this.#snapshot.source !== 'none' || this.#snapshot.stale || this.#closing.signal.aborted;
+    return this.#snapshot.source !== 'none' || this.#snapshot.stale;
   }
 
   /** Monotonic time at which somebody last asked; now, while somebody iterates. */
   get askedAt(): number {
-    return this.inUse ? this.#context.runtime.clock.now() : this.#askedAt;
+    return this.#users > 0 ? this.#context.runtime.clock.now() : this.#askedAt;
   }
 
-  /** Whether somebody iterates over `changes`. */
-  get inUse(): boolean {
-    return this.#users > 0;
+  /**
+   * Whether it must not be forgotten: somebody iterates over `changes`, or what is known could not be learnt again now.
+   */
+  get needed(): boolean {
+    return this.#users > 0 || (this.#snapshot.stale && this.#snapshot.instances.length > 0);
+  }
+
+  /** Whether it was closed. */
+  get closed(): boolean {
+    return this.#closing.signal.aborted;
   }
 
   /** Somebody asks for this service. */

@@ -1,4 +1,5 @@
 import type { Timer } from '../core/clock.ts';
+import { NotRunningError } from '../core/errors.ts';
 import type { RegistryContext } from './context.ts';
 import { ServiceWatch } from './service-watch.ts';
 
@@ -11,6 +12,7 @@ interface Entry {
 export class Watches {
   readonly #context: RegistryContext;
   readonly #entries: Map<string, Entry> = new Map();
+  #closed = false;
 
   constructor(context: RegistryContext) {
     this.#context = context;
@@ -23,12 +25,17 @@ export class Watches {
     return watch;
   }
 
-  /** The watch of a service, begun now if need be. The name must have been checked. */
+  /**
+   * The watch of a service, begun now if need be. The name must have been checked.
+   *
+   * @throws NotRunningError once closed.
+   */
   of(service: string): ServiceWatch {
     return this.known(service) ?? this.#begin(service);
   }
 
   #begin(service: string): ServiceWatch {
+    if (this.#closed) throw new NotRunningError('service registry', 'stopped');
     if (this.#entries.size >= this.#context.settings.maxServices) this.#forgetLeastAsked();
     const watch = new ServiceWatch(this.#context, service);
     this.#entries.set(service, { watch, timer: this.#expireIn(this.#context.settings.forgetAfter, watch) });
@@ -41,16 +48,17 @@ export class Watches {
     return runtime.clock.schedule(delay, () => {
       const left = watch.askedAt + settings.forgetAfter - runtime.clock.now();
       const entry = this.#entries.get(watch.service);
-      if (left <= 0) this.#forget(watch);
-      else if (entry !== undefined) entry.timer = this.#expireIn(left, watch);
+      if (left <= 0 && !watch.needed) this.#forget(watch);
+      else if (entry !== undefined)
+        entry.timer = this.#expireIn(left > 0 ? left : settings.forgetAfter, watch);
     });
   }
 
-  /** Make room. What somebody iterates stays: a watch never ends by itself. */
+  /** Make room. What is needed stays, though there be too many. */
   #forgetLeastAsked(): void {
     let least: ServiceWatch | undefined;
     for (const { watch } of this.#entries.values()) {
-      if (!watch.inUse && (least === undefined || watch.askedAt < least.askedAt)) least = watch;
+      if (!watch.needed && (least === undefined || watch.askedAt < least.askedAt)) least = watch;
     }
     if (least !== undefined) this.#forget(least);
   }
@@ -64,6 +72,7 @@ export class Watches {
 
   /** Stop watching everything. */
   close(): void {
+    this.#closed = true;
     for (const { watch, timer } of this.#entries.values()) {
       timer.cancel();
       watch.close();

@@ -13,7 +13,10 @@ export interface P2cOptions {
    * Default `'1s'`.
    */
   readonly penalty?: Duration;
-  /** An instance that was left aside this long is tried again when its turn comes. Default `'3s'`. */
+  /**
+   * An instance that was left aside this long is tried again when its turn comes. The wait doubles, up to ten times as
+   * long, until it is chosen on its merits. Default `'3s'`.
+   */
   readonly probation?: Duration;
 }
 
@@ -31,6 +34,8 @@ interface P2cState {
   measured: boolean;
   learntAt: number;
   chosenAt: number;
+  /** How long it may be left aside before it is tried again; doubles while it stays too costly to be chosen. */
+  wait: number;
 }
 
 /**
@@ -38,6 +43,9 @@ interface P2cState {
  * which follows the weights, stands; so noise in latency does not decide the shares.
  */
 const clearlyCheaper = 0.8;
+
+/** Trying again what fails costs failures, so the waits between tries grow, up to so many times the first. */
+const longestProbation = 10;
 
 /** The least that one call counts, so that many calls in one millisecond are not all ignored. */
 const leastInfluence = 0.02;
@@ -75,7 +83,8 @@ class P2cBalancer implements Balancer<P2cState> {
     const known = peers.map((p) => p.state.latency).filter((latency) => latency > 0);
     known.sort((a, b) => a - b);
     const latency = known[Math.floor(known.length / 2)] ?? 0;
-    return { latency, measured: false, learntAt: 0, chosenAt: Number.NEGATIVE_INFINITY };
+    const chosenAt = Number.NEGATIVE_INFINITY;
+    return { latency, measured: false, learntAt: 0, chosenAt, wait: this.#settings.probation };
   }
 
   choose(endpoints: readonly Endpoint<P2cState>[], now: number): Endpoint<P2cState> {
@@ -89,12 +98,20 @@ class P2cBalancer implements Balancer<P2cState> {
       this.#weights = new Weights(endpoints.map((e) => e.instance.weight));
       this.#weighed = endpoints;
     }
-    const at = this.#weights.draw(this.#random());
-    const other = Math.floor(this.#random() * (endpoints.length - 1));
+    const at = this.#weights.draw(this.#random);
     const first = endpoints[at]!;
-    const second = endpoints[other < at ? other : other + 1]!;
+    const second = endpoints[this.#weights.drawOther(at, this.#random)]!;
     // What was left aside was judged by an old latency. Not while it has calls in flight: they will tell.
-    if (first.inFlight === 0 && now - first.state.chosenAt > this.#settings.probation) return first;
+    if (first.inFlight === 0 && now - first.state.chosenAt > first.state.wait) {
+      first.state.wait = Math.min(2 * first.state.wait, longestProbation * this.#settings.probation);
+      return first;
+    }
+    const chosen = this.#cheaper(first, second);
+    chosen.state.wait = this.#settings.probation;
+    return chosen;
+  }
+
+  #cheaper(first: Endpoint<P2cState>, second: Endpoint<P2cState>): Endpoint<P2cState> {
     // Where nothing is known of one, it is taken to be like the other.
     const firstLatency = first.state.latency || second.state.latency || 1;
     const secondLatency = second.state.latency || firstLatency;
@@ -122,7 +139,7 @@ class P2cBalancer implements Balancer<P2cState> {
   }
 }
 
-/** Draws indexes in proportion to weights. */
+/** Draws indexes in proportion to weights, by numbers in [0, 1). */
 class Weights {
   /** Running sums; undefined when all weights are equal, and a draw then needs no search. */
   readonly #sums: readonly number[] | undefined;
@@ -140,10 +157,9 @@ class Weights {
     this.mean = sum / Math.max(1, weights.length);
   }
 
-  /** @param random a number in [0, 1) */
-  draw(random: number): number {
-    if (this.#sums === undefined) return Math.floor(random * this.#count);
-    const target = random * this.#sums[this.#count - 1]!;
+  draw(random: () => number): number {
+    if (this.#sums === undefined) return Math.floor(random() * this.#count);
+    const target = random() * this.#sums[this.#count - 1]!;
     let low = 0;
     let high = this.#count - 1;
     while (low < high) {
@@ -152,5 +168,18 @@ class Weights {
       else low = middle + 1;
     }
     return low;
+  }
+
+  /** Another index than this one. */
+  drawOther(index: number, random: () => number): number {
+    if (this.#sums !== undefined) {
+      // Where one weight outweighs all others, most draws repeat it: a few must do.
+      for (let tries = 0; tries < 3; tries += 1) {
+        const other = this.draw(random);
+        if (other !== index) return other;
+      }
+    }
+    const other = Math.floor(random() * (this.#count - 1));
+    return other < index ? other : other + 1;
   }
 }
