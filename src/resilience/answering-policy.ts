@@ -16,9 +16,11 @@ export interface AnsweringPolicy<F> {
   readonly [answer]?: () => F;
 }
 
-/** What a policy may answer by itself; `never` for most. */
-export type AnswerOf<P> = typeof answer extends keyof P
-  ? P[typeof answer] extends (() => infer F) | undefined
-    ? F
+/** What a policy, or any of a union of policies, may answer by itself; `never` for most. */
+export type AnswerOf<P> = P extends unknown
+  ? typeof answer extends keyof P
+    ? P[typeof answer] extends (() => infer F) | undefined
+      ? F
+      : never
     : never
   : never;
