@@ -197,7 +197,8 @@ export class ConfigClient<T> {
       environment,
       runtime: this.#runtime,
       loadTimeout,
-      pause: coalesce,
+      // Half of it, so that what a source goes on to change within the time is loaded before the time is over.
+      pause: coalesce / 2,
       signal,
       onLoaded: () => {
         this.#behind = true;

@@ -31,12 +31,29 @@ export function isStandardSchema(value: unknown): value is StandardSchema {
   return typeof standard?.validate === 'function';
 }
 
-/** Check a value by a schema. Never throws for a bad value. */
+/** The part of zod's schemas that {@link validate} prefers. */
+interface AsyncParser<Output> {
+  safeParseAsync(
+    value: unknown,
+  ): Promise<
+    | { readonly success: true; readonly data: Output }
+    | { readonly success: false; readonly error: { readonly issues: readonly SchemaIssue[] } }
+  >;
+}
+
+/** Check a value by a schema. Never throws for a bad value; rejects with what the schema's own code throws. */
 export async function validate<Output>(
   schema: StandardSchema<unknown, Output>,
   value: unknown,
 ): Promise<SchemaResult<Output>> {
-  return schema['~standard'].validate(value);
+  const parser = schema as Partial<AsyncParser<Output>>;
+  if (schema['~standard'].vendor !== 'zod' || parser.safeParseAsync === undefined) {
+    return schema['~standard'].validate(value);
+  }
+  // What zod offers as the standard tries synchronously first: an async check then runs twice, and when it rejects, the
+  // first rejection is nobody's, which ends the process.
+  const result = await parser.safeParseAsync(value);
+  return result.success ? { value: result.data } : { issues: result.error.issues };
 }
 
 /** An issue's path, dotted; `(root)` for the value itself. */

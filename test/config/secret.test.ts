@@ -1,0 +1,316 @@
+import assert from 'node:assert';
+import { Console } from 'node:console';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { format, inspect } from 'node:util';
+import { serialize } from 'node:v8';
+import debug from 'debug';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { z } from 'zod';
+import { envConfig } from '../../src/adapters/env.ts';
+import { fileConfig } from '../../src/adapters/file/config.ts';
+import { memoryConfig } from '../../src/adapters/memory/config.ts';
+import { ConfigClient } from '../../src/config/config-client.ts';
+import { Secret, secret } from '../../src/config/secret.ts';
+import type { ConfigSource } from '../../src/ports/config-source.ts';
+import { testRuntime } from '../../src/testing/test-runtime.ts';
+
+const canary = 'canary-7Qx';
+
+/** Everything that somebody could print of a value, in one text. */
+function everyPrint(value: unknown): string {
+  const depths = { depth: Number.POSITIVE_INFINITY, showHidden: true, getters: true } as const;
+  const chunks: string[] = [];
+  const stream = new Writable({ write: (chunk, _encoding, done) => done(void chunks.push(String(chunk))) });
+  const console = new Console({ stdout: stream, stderr: stream });
+  console.log(value);
+  console.dir(value, { showHidden: true });
+  console.table([value]);
+  return [
+    ...chunks,
+    format('%s %o %O %j', value, value, value, value),
+    inspect(value, depths),
+    inspect(value, { ...depths, customInspect: false }),
+    JSON.stringify(value, (_key, child) =>
+      child instanceof Error ? { ...child, cause: child.cause } : child,
+    ),
+    ...causesOf(value),
+  ].join('\n');
+}
+
+function causesOf(value: unknown): string[] {
+  if (!(value instanceof Error)) return [];
+  return [
+    value.stack ?? '',
+    value.message,
+    inspect(value, { depth: 9, customInspect: false }),
+    ...causesOf(value.cause),
+  ];
+}
+
+afterEach(() => {
+  debug.disable();
+  vi.restoreAllMocks();
+});
+
+describe('Secret', () => {
+  const hidden = new Secret(canary);
+
+  it('gives its value to reveal, and to nothing else', () => {
+    expect(hidden.reveal()).toBe(canary);
+    const prints = [
+      everyPrint(hidden),
+      everyPrint({ a: [hidden], [Symbol('s')]: hidden }),
+      everyPrint(new Map([[hidden, hidden]])),
+      everyPrint(new Error(`${hidden}`, { cause: hidden })),
+      `${hidden}`,
+      [hidden, hidden].join(),
+      String(hidden.valueOf()),
+      JSON.stringify({ ...hidden }),
+      JSON.stringify(Object.getOwnPropertyDescriptors(hidden)),
+      serialize(structuredClone(hidden)).toString('latin1'),
+      messageOfFailure(() => assert.deepStrictEqual({ hidden }, { hidden: 5 })),
+      messageOfFailure(() => expect({ hidden }).toEqual({ hidden: 5 })),
+    ];
+    for (const print of prints) expect(print).not.toContain(canary);
+    expect(`${hidden} ${JSON.stringify(hidden)} ${inspect(hidden)}`).toBe('[secret] "[secret]" [secret]');
+  });
+
+  it('cannot be changed, nor what it holds', () => {
+    const held = new Secret({ list: ['a'] });
+    expect(() => Object.assign(held, { reveal: () => 'x' })).toThrow(TypeError);
+    expect(() => held.reveal().list.push('b')).toThrow(TypeError);
+  });
+});
+
+function messageOfFailure(action: () => void): string {
+  try {
+    action();
+  } catch (error) {
+    return everyPrint(error);
+  }
+  throw new Error('it should have failed');
+}
+
+describe('secret()', () => {
+  const issuesOf = (schema: z.ZodType, value: unknown): string[] =>
+    schema.safeParse(value).error?.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`) ?? [];
+
+  it('makes a typed Secret of what the inner schema gives, inside zod objects', async () => {
+    const schema = z.object({
+      password: secret(),
+      pin: secret(z.coerce.number()),
+      key: secret(z.string().transform((text) => Buffer.from(text, 'hex'))).optional(),
+      later: secret(z.string().refine(async () => true)),
+    });
+    const result = await schema.parseAsync({ password: canary, pin: '12', later: 'x' });
+    const password: string = result.password.reveal();
+    const pin: number = result.pin.reveal();
+    expect([password, pin, result.key, result.later.reveal()]).toEqual([canary, 12, undefined, 'x']);
+  });
+
+  it('takes any Standard Schema', () => {
+    const evenLength = {
+      '~standard': {
+        version: 1 as const,
+        vendor: 'ours',
+        validate: (value: unknown) =>
+          String(value).length % 2 === 0
+            ? { value: String(value) }
+            : { issues: [{ message: `odd: ${JSON.stringify(value)}`, path: [{ key: 'deep' }] }] },
+      },
+    };
+    const schema = z.object({ a: secret(evenLength) });
+    expect(schema.parse({ a: 'ab' }).a.reveal()).toBe('ab');
+    expect(issuesOf(schema, { a: 'a"c' })).toEqual([
+      'a.deep: is not acceptable (the message quoted the secret)',
+    ]);
+  });
+
+  it('says what is wrong without quoting', () => {
+    expect(issuesOf(z.object({ a: secret() }), {})).toEqual([
+      'a: Invalid input: expected string, received undefined',
+    ]);
+    expect(issuesOf(z.object({ a: secret() }), { a: '' })).toHaveLength(1);
+    expect(issuesOf(z.object({ a: secret(z.string().min(20)) }), { a: canary })).toEqual([
+      'a: Too small: expected string to have >=20 characters',
+    ]);
+    const quoting = [
+      z.string().refine(() => false, { error: (issue) => `not ${issue.input}` }),
+      z.string().transform((text) => new URL(text)),
+      z.object({ user: z.string(), password: z.string() }).refine(() => false, {
+        error: (issue) => `not ${(issue.input as { password: string }).password}`,
+      }),
+    ];
+    return Promise.all(
+      quoting.map(async (inner, index) => {
+        const value = index === 2 ? { user: 'u', password: canary } : canary;
+        const { error } = await z.object({ a: secret(inner as z.ZodType) }).safeParseAsync({ a: value });
+        expect(error?.issues).toHaveLength(1);
+        expect(everyPrint(error)).not.toContain(canary);
+      }),
+    );
+  });
+});
+
+describe('a secret in a configuration', () => {
+  const schema = z.strictObject({
+    size: z.number(),
+    db: z.strictObject({ password: secret(z.string().min(5)), host: z.string() }),
+    keys: z.array(secret()).default([]),
+    users: z.record(z.string(), z.object({ token: secret().nullable() })).default({}),
+  });
+
+  it('is never seen in events, telemetry, logs, errors, explanations or the state', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'holdfast-secret-'));
+    const path = join(directory, 'orders.yaml');
+    const lines: unknown[] = [];
+    debug.enable('holdfast:*');
+    vi.spyOn(process.stderr, 'write').mockImplementation((chunk) => lines.push(String(chunk)) > 0);
+    vi.spyOn(process, 'emitWarning').mockImplementation((warning) => void lines.push(warning));
+    const seen: unknown[] = [];
+    const runtime = testRuntime();
+    const env: Record<string, string> = { ORDERS_DB__PASSWORD: `${canary}-env` };
+    const over = memoryConfig({});
+    await writeFile(
+      path,
+      `size: 1\ndb: { host: h, password: ${canary}-file }\nkeys: [${canary}]\nusers: { u: { token: ${canary} } }\n`,
+    );
+    const sources: ConfigSource[] = [
+      fileConfig(join(directory, 'orders')),
+      envConfig({ prefix: 'ORDERS_', env }),
+      over,
+    ];
+    const client = new ConfigClient({ schema, environment: 'dev', sources, interpolate: true, runtime });
+    for (const event of ['changed', 'rejected', 'recovered', 'interrupted'] as const) {
+      client.on(event, (payload) => seen.push(payload));
+    }
+    client.select(
+      (c) => c.db.password,
+      (now, before) => seen.push(now, before),
+    );
+    await client.start();
+    const look = (): void => {
+      const paths = [
+        '(root)',
+        'db',
+        'db.password',
+        'db.password.length',
+        'keys',
+        'keys.0',
+        'users',
+        'users.u.token',
+        'extra',
+      ];
+      seen.push(
+        client.state,
+        client.current,
+        paths.map((each) => client.explain(each)),
+      );
+    };
+    look();
+
+    const texts = [
+      `size: 1\ndb: { host: h, password: ${canary}-two }\nkeys: []\nusers: { u: { token: null } }\n`,
+      `size: 1\ndb: { host: h, password: "${canary}`,
+      `size: 1\ndb:\n  host: h\n  password: *${canary}\n`,
+      `size: 1\ndb:\n  host: h\n  password: !${canary}\n`,
+      `size: 1\ndb:\n  host: h\n  password: {{ ${canary} }}\n`,
+      `size: 1\ndb:\n  host: h\n  password: |${canary}\n`,
+      `size: 1\ndb:\n  host: h\n  password: "\\q${canary}"\n`,
+      `size: 1\ndb: { host: h, password: [${canary}] }`,
+      `size: 1\ndb: { host: h, password: 'x', \${${canary}}: 1 }`,
+      `size: 1\ndb: { host: h, password: "\${${canary}}" }`,
+      canary,
+    ];
+    for (const text of texts) {
+      await writeFile(path, text);
+      env.ORDERS_DB__PASSWORD = `${canary}-${text.length}`;
+      if (text !== texts[0]) delete env.ORDERS_DB__PASSWORD;
+      await client.reload();
+      look();
+    }
+    expect(client.state.stale).toBe(true);
+    expect(client.state.version).toBe(3);
+    over.set({ db: { password: { [canary.length]: canary } } });
+    await client.reload();
+    over.set({ keys: [{ password: canary }], db: { pasword: canary } });
+    await client.reload();
+    look();
+    await client.stop();
+    await writeFile(path, `{"size": 1, "db": {"password": "${canary}" "host": 1}}`);
+    const json = join(directory, 'other.json');
+    await writeFile(json, `{"size": 1, "db": {"password": ${canary}}}`);
+    seen.push(
+      await fileConfig(json)
+        .load({ environment: 'dev' })
+        .catch((error: unknown) => error),
+    );
+    seen.push(
+      await fileConfig(path)
+        .load({ environment: 'dev' })
+        .catch((error: unknown) => error),
+    );
+    await rm(directory, { recursive: true });
+
+    expect(seen.length).toBeGreaterThan(20);
+    expect(lines.length).toBeGreaterThan(5);
+    const places = [...seen, ...lines, runtime.events];
+    const leaks = places
+      .map(everyPrint)
+      .flatMap((print) => print.split('\n').filter((line) => line.includes(canary)));
+    // The name of a key is no value: a misplaced one has to be named, or nobody could find it.
+    expect(leaks.filter((line) => !line.includes(`\${${canary}}`))).toEqual([]);
+    expect(client.current.db.password.reveal()).toContain(canary);
+  });
+
+  it('shows changes of secrets only as such', async () => {
+    const source = memoryConfig({ size: 1, db: { host: 'h', password: 'first' }, keys: ['a'] });
+    const client = await new ConfigClient({ schema, environment: 'dev', sources: [source] }).start();
+    const changes: unknown[] = [];
+    client.on('changed', (event) => changes.push(...event.changes));
+    source.set({
+      size: 1,
+      db: { host: 'h', password: 'other' },
+      keys: ['a', 'b'],
+      users: { u: { token: 'x' } },
+    });
+    await client.reload();
+    expect(changes).toEqual([
+      { path: 'db.password', before: '[secret]', after: '[secret]' },
+      { path: 'keys', before: ['[secret]'], after: ['[secret]', '[secret]'] },
+      { path: 'users.u', before: undefined, after: { token: '[secret]' } },
+    ]);
+    await client.stop();
+  });
+
+  it('is not shown by explain where another layer took the secret away', async () => {
+    const client = await new ConfigClient({
+      schema: z.object({
+        token: secret().nullable(),
+        list: z.array(secret()),
+        open: z.array(z.string()),
+        ttl: z.string().transform(Number),
+      }),
+      environment: 'dev',
+      sources: [
+        memoryConfig(
+          { token: canary, list: [canary], open: ['a'], ttl: '5', stripped: canary },
+          { name: 'low' },
+        ),
+        memoryConfig({ token: null, list: [], open: ['b', 'c'], ttl: '6' }, { name: 'high' }),
+      ],
+    }).start();
+    const below = (path: string): unknown => client.explain(path).overridden[0]?.value;
+    expect([below('token'), below('list'), below('open'), below('ttl')]).toEqual([
+      '[withheld]',
+      '[withheld]',
+      ['a'],
+      '5',
+    ]);
+    expect(client.explain('stripped')).toMatchObject({ value: undefined, source: 'low' });
+    expect(everyPrint(client.explain('(root)'))).not.toContain(canary);
+  });
+});
