@@ -19,7 +19,7 @@ export default defineConfig({
       'default',
       new StatusReporter(),
       // A folder, since several runs (unit, system, other versions of Node) report into it.
-      ...(reports ? [jsonReport(join(reports, `${process.pid}.json`))] : []),
+      ...(reports ? [jsonReport(join(reports, `${Date.now()}-${process.pid}.json`))] : []),
     ],
     coverage: { provider: 'v8', include: ['src/**/*.ts'], reportsDirectory: 'coverage' },
     projects: [
