@@ -25,11 +25,9 @@ export interface FileConfigOptions {
   readonly runtime?: Partial<Runtime> | undefined;
 }
 
-const pathSchema = z
-  .string()
-  .regex(/^[^\0]*[^\0/]$/, {
-    error: "the path of a file with or without its extension, such as 'config/orders'",
-  });
+const pathSchema = z.string().regex(/^[^\0]*[^\0/]$/, {
+  error: "the path of a file with or without its extension, such as 'config/orders'",
+});
 
 const optionsSchema = z.strictObject({
   optional: z.boolean().default(false),
@@ -44,7 +42,7 @@ const optionsSchema = z.strictObject({
  * part of the given path is the only one looked for. The first file has to be there, the second may be missing.
  *
  * Changes are taken up within moments: written in place, replaced by renaming, or by a swapped link as Kubernetes does
- * with a ConfigMap. A file that is half-written or invalid changes nothing until it is acceptable again.
+ * with a ConfigMap. A file that is empty, half-written or invalid changes nothing until it is acceptable again.
  *
  * @param path relative to the working directory of the process, at the time of this call.
  * @throws InvalidOptionsError
@@ -166,6 +164,9 @@ class Files implements ConfigSource {
   }
 
   #parse({ path, text }: Found): ConfigLayer {
+    // Whoever writes in place empties the file first. Without this, a reader at that moment would see no overlay.
+    if (text.trim() === '')
+      throw new ConfigSourceError(this.name, `${path} is empty; write {} if nothing is meant`);
     try {
       return { values: copyJsonObject(parse(text, path) ?? {}, path), origin: path };
     } catch (error) {

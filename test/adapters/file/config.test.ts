@@ -48,12 +48,11 @@ describe('fileConfig', () => {
       );
     });
 
-    it('takes empty files, comments and a byte order mark', async () => {
+    it('takes comments, a byte order mark and Windows line ends', async () => {
       await write('orders.yaml', '# nothing yet\n');
       expect(await load('orders')).toEqual({});
       await write('orders.yaml', '\uFEFFsize: 1\r\n');
       expect(await load('orders')).toEqual({ size: 1 });
-      await write('orders.yaml', '');
       await write('orders.prod.yaml', '---\nsize: 5\n');
       expect(await load('orders')).toEqual({ size: 5 });
     });
@@ -78,6 +77,7 @@ describe('fileConfig', () => {
       ['JSON with a comment', 'orders.json', '{} # none', /not acceptable JSON/],
       ['a duplicate key', 'orders.yaml', 'a: 1\na: 2', /unique at line 2/],
       ['a duplicate key in JSON', 'orders.json', '{"a": 1,\n "a": 2}', /unique at line 2/],
+      ['an empty file, as it is while being written in place', 'orders.yaml', ' \n', /is empty; write {}/],
       ['a list', 'orders.yaml', '- a', /must be an object, not an array/],
       ['a text', 'orders.yaml', 'a', /must be an object, not a string/],
       ['a prototype', 'orders.yaml', 'a:\n  __proto__:\n    polluted: true', /"__proto__" is not allowed/],
