@@ -98,8 +98,11 @@ const appSchema = z.strictObject({
     .prefault({}),
 });
 
-const policiesSchema = z.custom<SidecarPolicies>((value) => typeof value === 'object' && value !== null, {
-  error: 'an object with any of timeout, retry, breaker',
+/** The policies themselves check what is in these. */
+const policiesSchema = z.strictObject({
+  timeout: z.custom<SidecarPolicies['timeout']>().optional(),
+  retry: z.custom<SidecarPolicies['retry']>().optional(),
+  breaker: z.custom<SidecarPolicies['breaker']>().optional(),
 });
 
 const optionsSchema = z.strictObject({
