@@ -63,6 +63,8 @@ describe('TimeWindow', () => {
     window.add(5_000, true, false);
     window.add(4_000, true, false);
     expect(totals(window)).toEqual([2, 2, 0]);
+    window.advance(5_999);
+    expect(totals(window)).toEqual([2, 2, 0]);
   });
 
   it('agrees with a list of samples that is filtered by time (seed 12)', () => {
