@@ -1,3 +1,24 @@
+export {
+  causationHeader,
+  correlationHeader,
+  type EventHandlers,
+  type HandlerContext,
+  Participant,
+  type ParticipantEvents,
+  type ParticipantOptions,
+  type PublishOptions,
+  participant,
+  type ReceivedEvent,
+  sourceHeader,
+} from './choreography.ts';
+export {
+  type EventCatalog,
+  type EventInput,
+  type EventOutput,
+  type EventSchemas,
+  eventCatalog,
+} from './event-catalog.ts';
+export { type Inbox, type MemoryInboxOptions, memoryInbox } from './inbox.ts';
 export type { PlannedStep, SagaPlan, StepKind } from './plan.ts';
 export { type BeginOptions, type BegunSaga, SagaRunner, type SagaRunOptions } from './runner.ts';
 export type { SagaRetryOptions, SagaRunnerOptions } from './runner-options.ts';

@@ -1,3 +1,4 @@
+export { type MemoryBusOptions, memoryBus } from './bus.ts';
 export { type MemoryConfig, type MemoryConfigOptions, memoryConfig } from './config.ts';
 export { type MemoryRateStoreOptions, memoryRateStore } from './rate-store.ts';
 export { type MemoryRegistry, type MemoryRegistryOptions, memoryRegistry } from './registry.ts';
