@@ -163,6 +163,8 @@ export class UpstreamCall {
     this.rawHeaders = headers;
     this.#resume = resume;
     this.#answer(this);
+    // A 304 may announce the length of what it does not send; undici takes that for a body that broke off.
+    if (status === 304) this.#settle('complete');
     return true;
   }
 

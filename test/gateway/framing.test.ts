@@ -1,0 +1,304 @@
+import { describe, expect, it } from 'vitest';
+import {
+  closeAfterEach,
+  exchange,
+  listening,
+  raw,
+  rawUpstream,
+  statusOf,
+  until,
+  upstream,
+} from './support.ts';
+
+closeAfterEach();
+
+/** An upstream that answers with the head it got, as lines. */
+async function mirror(): Promise<{ readonly url: string; readonly heads: string[] }> {
+  const heads: string[] = [];
+  const { url } = await rawUpstream((socket) => {
+    let text = '';
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1');
+      const end = text.indexOf('\r\n\r\n');
+      if (end === -1) return;
+      heads.push(text.slice(0, end));
+      text = '';
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+    });
+  });
+  return { url, heads };
+}
+
+describe('framing, on raw sockets', () => {
+  it('rule 1: hop-by-hop fields end here in both directions, before the proxy adds its own', async () => {
+    const heads: string[] = [];
+    const { url } = await rawUpstream((socket) => {
+      socket.on('data', (chunk) => {
+        heads.push(chunk.toString('latin1'));
+        socket.write(
+          'HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=9\r\n' +
+            'Proxy-Authenticate: Basic\r\nUpgrade: h2c\r\nTrailer: X\r\nX-Stays: CaSe\r\nContent-Length: 2\r\n\r\nok',
+        );
+      });
+    });
+    const { port } = await listening({}, (router) => router.route('/*', { url }));
+    const client = raw(
+      port,
+      'GET / HTTP/1.1\r\nHost: a\r\nConnection: x-mine, close, Via\r\nX-Mine: 1\r\nKeep-Alive: timeout=5\r\n' +
+        'Proxy-Connection: x\r\nProxy-Authorization: Basic x\r\nTE: gzip\r\nTrailer: y\r\nHTTP2-Settings: z\r\n' +
+        'X-Stays: CaSe\r\n\r\n',
+    );
+    const answer = await client.closed;
+    expect(heads[0]).not.toMatch(/x-mine|keep-alive: timeout|proxy-|\bte:|trailer|http2/i);
+    expect(heads[0]).toContain('X-Stays: CaSe\r\n');
+    // The client named Via in Connection; ours must be there all the same.
+    expect(heads[0]).toMatch(/\r\nVia: 1\.1 router-/);
+    expect(answer).not.toMatch(/x-hop|timeout=9|proxy-auth|upgrade|trailer/i);
+    expect(answer).toContain('X-Stays: CaSe\r\n');
+    expect(answer).toMatch(/\r\nVia: 1\.1 router-/);
+  });
+
+  it('rule 2: Connection may not name Content-Length and its like', async () => {
+    const { url, heads } = await mirror();
+    const { port } = await listening({}, (router) => router.route('/*', { url }));
+    for (const name of ['Content-Length', 'Host', 'Cookie', 'X-Forwarded-For']) {
+      const answer = await raw(
+        port,
+        `POST / HTTP/1.1\r\nHost: a\r\nConnection: ${name}\r\nContent-Length: 0\r\n\r\n`,
+      ).closed;
+      expect(statusOf(answer)).toBe(400);
+      expect(answer).toContain('Connection: close');
+    }
+    expect(heads).toEqual([]);
+  });
+
+  it.each(['DELETE', 'OPTIONS', 'GET', 'POST', 'PATCH'])(
+    'rule 3: %s keeps the framing that it came with',
+    async (method) => {
+      const seen: (string | undefined)[][] = [];
+      const bodies: string[] = [];
+      const { url } = await upstream((request, response) => {
+        const { 'content-length': length, 'transfer-encoding': coding } = request.headers;
+        seen.push([length, coding]);
+        let body = '';
+        request.on('data', (chunk) => {
+          body += chunk;
+        });
+        request.on('end', () => {
+          bodies.push(body);
+          response.end();
+        });
+      });
+      const { port } = await listening({}, (router) => router.route('/*', { url }));
+      await exchange(port, [`${method} / HTTP/1.1`, 'Host: a', 'Content-Length: 5'], 'hello');
+      await exchange(
+        port,
+        [`${method} / HTTP/1.1`, 'Host: a', 'Transfer-Encoding: chunked'],
+        '5\r\nhello\r\n0\r\n\r\n',
+      );
+      await exchange(port, [`${method} / HTTP/1.1`, 'Host: a']);
+      expect(seen.slice(0, 2)).toEqual([
+        ['5', undefined],
+        [undefined, 'chunked'],
+      ]);
+      expect(['0', undefined]).toContain(seen[2]![0]);
+      expect(bodies).toEqual(['hello', 'hello', '']);
+    },
+  );
+
+  it.each([
+    ['two Hosts', 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', 400],
+    ['no Host', 'GET / HTTP/1.1\r\n\r\n', 400],
+    ['an empty Host', 'GET / HTTP/1.1\r\nHost:\r\n\r\n', 400],
+    ['a Host with a path', 'GET / HTTP/1.1\r\nHost: a/b\r\n\r\n', 400],
+    ['a Host with a user', 'GET / HTTP/1.1\r\nHost: a@b\r\n\r\n', 400],
+    ['a Host with a space', 'GET / HTTP/1.1\r\nHost: a b\r\n\r\n', 400],
+    ['an absolute target with a user', 'GET http://u@b/ HTTP/1.1\r\nHost: a\r\n\r\n', 400],
+    [
+      'Transfer-Encoding on 1.0',
+      'POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      400,
+    ],
+    ['xchunked', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n', 400],
+    ['gzip, chunked', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n', 400],
+    [
+      'chunked, chunked',
+      'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n',
+      400,
+    ],
+    [
+      'CL and TE',
+      'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      400,
+    ],
+    ['two lengths', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx', 400],
+    ['a space before the colon', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n', 400],
+    ['HTTP/2.0', 'GET / HTTP/2.0\r\nHost: a\r\n\r\n', 505],
+    ['HTTP/0.9', 'GET / HTTP/0.9\r\nHost: a\r\n\r\n', 505],
+    ['a fragment', 'GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n', 400],
+    ['an expectation nobody can meet', 'GET / HTTP/1.1\r\nHost: a\r\nExpect: gold\r\n\r\n', 417],
+  ])('rule 4: refuses %s and closes', async (_name, request, status) => {
+    const { url, heads } = await mirror();
+    const { port } = await listening({}, (router) => router.route('/*', { url }));
+    const answer = await raw(port, request).closed;
+    expect(statusOf(answer)).toBe(status);
+    expect(heads).toEqual([]);
+  });
+
+  it('rule 4: counts header fields instead of losing those past a thousand', async () => {
+    const { url, heads } = await mirror();
+    const { port } = await listening({ limits: { headerBytes: 65_536, headers: 999 } }, (router) =>
+      router.route('/*', { url }),
+    );
+    const many = (count: number): string => 'a:\r\n'.repeat(count);
+    expect(
+      statusOf(await raw(port, `GET / HTTP/1.1\r\nHost: a\r\n${many(3_000)}X-Auth: 1\r\n\r\n`).closed),
+    ).toBe(431);
+    expect(heads).toEqual([]);
+    const few = await raw(
+      port,
+      `GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${many(990)}X-Auth: 1\r\n\r\n`,
+    ).closed;
+    expect(statusOf(few)).toBe(200);
+    expect(heads[0]).toContain('X-Auth: 1');
+  });
+
+  it('rule 4: the authority of an absolute target takes the place of Host', async () => {
+    const { url, heads } = await mirror();
+    const { port } = await listening({}, (router) =>
+      router.route('orders.example/*', { url, preserveHost: true }),
+    );
+    const answer = await exchange(port, ['GET http://Orders.Example/x?y HTTP/1.1', 'Host: other']);
+    expect(statusOf(answer)).toBe(200);
+    expect(heads[0]).toMatch(/^GET \/x\?y HTTP\/1\.1\r\nhost: Orders\.Example\r\n/);
+    expect(statusOf(await exchange(port, ['GET http://orders.example HTTP/1.1', 'Host: x']))).toBe(200);
+  });
+
+  it('rule 7: HEAD, 204 and 304 have no body, and HEAD keeps its length', async () => {
+    const { url } = await upstream((request, response) => {
+      if (request.url === '/204') response.writeHead(204).end();
+      else if (request.url === '/304') response.writeHead(304, { etag: '"x"', 'content-length': '99' }).end();
+      else response.writeHead(200, { 'content-length': '5' }).end('hello');
+    });
+    const { port } = await listening({}, (router) => router.route('/*', { url }));
+    // On one connection: a body too many would be taken for the next answer.
+    const client = raw(
+      port,
+      ['HEAD /', 'GET /204', 'GET /304', 'GET /']
+        .map((line) => `${line} HTTP/1.1\r\nHost: a\r\n\r\n`)
+        .join(''),
+    );
+    await until(() => client.text().endsWith('hello'));
+    const answers = client.text().split(/(?=HTTP\/1\.1 )/);
+    expect(answers.map(statusOf)).toEqual([200, 204, 304, 200]);
+    expect(answers[0]).toMatch(/content-length: 5\r\n[\s\S]*\r\n\r\n$/i);
+    expect(answers[1]).toMatch(/\r\n\r\n$/);
+    expect(answers[1]).not.toMatch(/transfer-encoding|content-length/i);
+    expect(answers[2]).not.toMatch(/transfer-encoding/i);
+  });
+
+  it('rule 7: a HEAD does not cost the upstream connection', async () => {
+    let connections = 0;
+    const { url, server } = await upstream((_request, response) => {
+      response.writeHead(200, { 'content-length': '5' }).end();
+    });
+    server.on('connection', () => {
+      connections += 1;
+    });
+    const { url: front } = await listening({}, (router) => router.route('/*', { url }));
+    for (let turn = 0; turn < 5; turn += 1) await fetch(front, { method: 'HEAD' });
+    expect(connections).toBe(1);
+  });
+
+  it.each([
+    ['a known length', 'Content-Length: 100\r\n\r\nhalf'],
+    ['chunks', 'Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n'],
+  ])('rule 8: an upstream cut off in %s is never a clean end', async (_name, rest) => {
+    const { url } = await rawUpstream((socket) => {
+      socket.on('data', () => socket.end(`HTTP/1.1 200 OK\r\n${rest}`));
+    });
+    const { port, finished } = await listening({}, (router) => router.route('/*', { url }));
+    const answer = await raw(port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n').closed;
+    expect(answer).toContain('half');
+    expect(answer).not.toMatch(/\r\n0\r\n\r\n$/);
+    await until(() => finished.length === 1);
+    expect(finished[0]?.error).toBeInstanceOf(Error);
+  });
+
+  it('rule 10: Expect goes no further, and 100 is sent only once guards let the request pass', async () => {
+    const seen: unknown[] = [];
+    const { url } = await upstream((request, response) => {
+      seen.push(request.headers.expect);
+      request.pipe(response);
+    });
+    const { port } = await listening({}, (router) =>
+      router.route('/open', { url }).route('/closed', {
+        url,
+        guards: [() => new Response('no', { status: 403 })],
+      }),
+    );
+    const head = (path: string): string =>
+      `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n`;
+    const open = raw(port, head('/open'));
+    await until(() => open.text().startsWith('HTTP/1.1 100 Continue\r\n\r\n'));
+    open.socket.write('hello');
+    await until(() => open.text().endsWith('hello\r\n0\r\n\r\n'));
+    expect(seen).toEqual([undefined]);
+    const closed = await raw(port, head('/closed')).closed;
+    expect(statusOf(closed)).toBe(403);
+    expect(closed).toContain('Connection: close');
+  });
+
+  it('rule 10: passes 103 on', async () => {
+    const { url } = await rawUpstream((socket) => {
+      socket.on('data', () => {
+        socket.write('HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n');
+        socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+      });
+    });
+    const { port } = await listening({}, (router) => router.route('/*', { url }));
+    const answer = await exchange(port, ['GET / HTTP/1.1', 'Host: a']);
+    expect(answer).toMatch(
+      /^HTTP\/1\.1 103 Early Hints\r\nLink: <\/a\.css>; rel=preload\r\n\r\nHTTP\/1\.1 200 OK/,
+    );
+  });
+
+  it('rule 11: trailers go on with a chunked answer', async () => {
+    const { url } = await rawUpstream((socket) => {
+      socket.on('data', () =>
+        socket.write(
+          'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 9\r\nHost: b\r\n\r\n',
+        ),
+      );
+    });
+    const { port } = await listening({}, (router) => router.route('/*', { url }));
+    const answer = await exchange(port, ['GET / HTTP/1.1', 'Host: a']);
+    expect(answer).toMatch(/2\r\nok\r\n0\r\nX-Sum: 9\r\n\r\n$/);
+  });
+
+  it('rule 13: a request that comes back is answered 508; another router of the same name is no loop', async () => {
+    const ring = await listening({}, (router) => router);
+    ring.router.route('/*', { url: ring.url });
+    expect((await fetch(`${ring.url}/`)).status).toBe(508);
+    const { url } = await upstream((_request, response) => response.end('there'));
+    const second = await listening({}, (router) => router.route('/*', { url }));
+    const first = await listening({}, (router) => router.route('/*', { url: second.url }));
+    const response = await fetch(`${first.url}/`);
+    expect([response.status, await response.text()]).toEqual([200, 'there']);
+  });
+
+  it('the next request on a connection is answered after an upstream that did not want the body', async () => {
+    const { url } = await upstream((request, response) => {
+      if (request.method === 'GET') response.end('second');
+      else response.writeHead(413, { connection: 'close' }).end('too long');
+    });
+    const { port } = await listening({}, (router) => router.route('/*', { url }));
+    const size = 400_000;
+    const client = raw(port, `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n`);
+    client.socket.write('x'.repeat(100_000));
+    await until(() => client.text().includes('too long'));
+    client.socket.write('x'.repeat(size - 100_000));
+    client.socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await until(() => client.text().endsWith('second'));
+  });
+});
