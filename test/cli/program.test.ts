@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fileRegistry } from '../../src/adapters/file/registry.ts';
 import { runCli } from '../../src/cli/program.ts';
 import { table } from '../../src/cli/table.ts';
@@ -114,5 +116,82 @@ describe('table', () => {
     expect(table(['A', 'B'], [['\x1b[2J', 'x\ny\u202e']])).toBe(
       'A         B\n\\x1b[2J  x\\x0ay\\x202e\n'.replace('A         B', 'A        B'),
     );
+  });
+});
+
+describe('holdfast sidecar', () => {
+  let directory = '';
+  let app: Server;
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'holdfast-cli-'));
+    app = createServer((_request, response) => response.end('hello'));
+    await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve));
+  });
+  afterEach(async () => {
+    await new Promise((resolve) => app.close(resolve).closeAllConnections());
+    await rm(directory, { recursive: true });
+  });
+
+  const running = (flags: readonly string[]) => {
+    const io = testIo();
+    const { port } = app.address() as AddressInfo;
+    const fixed = [
+      '--registry',
+      'memory:',
+      '--app',
+      'greeter',
+      '--app-port',
+      String(port),
+      '--drain-delay',
+      '0',
+    ];
+    return { io, ended: runCli(['sidecar', ...fixed, ...flags], io) };
+  };
+
+  it('prints one line with its addresses when ready, then the access log, and ends at a signal', async () => {
+    const { io, ended } = running([]);
+    await vi.waitFor(() => expect(io.written.out).toContain('ready'), 5_000);
+    expect(io.written.out).toMatch(
+      /^holdfast sidecar greeter: ready, inbound http:\S+:\d+, outbound http:\S+:\d+, admin http:\S+:\d+\n$/,
+    );
+    const inbound = /inbound (\S+),/.exec(io.written.out)![1]!;
+    expect(await (await fetch(`${inbound}/a?b=c`)).text()).toBe('hello');
+    io.signal('SIGINT');
+    expect(await ended).toBe(0);
+    const [, line] = io.written.out.split('\n');
+    expect(JSON.parse(line!)).toMatchObject({ router: 'greeter-inbound', path: '/a', status: 200 });
+    expect(io.written.error).toBe(
+      ['app is healthy', 'draining', 'stopped', '']
+        .map((text) => text && `holdfast sidecar greeter: ${text}`)
+        .join('\n'),
+    );
+  });
+
+  it('takes settings from a file; flags win', async () => {
+    const config = join(directory, 's.yaml');
+    await writeFile(config, 'app: { name: ignored }\ndrainTimeout: 1s\naccessLog: false\n');
+    const { io, ended } = running(['--config', config, '--log', 'json']);
+    await vi.waitFor(() => expect(io.written.out).toContain('"ready"'), 5_000);
+    const told = io.written.out
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line));
+    expect(told.map(({ app: name, event }) => [name, event])).toEqual([
+      ['greeter', 'app-ready'],
+      ['greeter', 'ready'],
+    ]);
+    await fetch(told[1].inbound);
+    io.signal('SIGTERM');
+    expect(await ended).toBe(0);
+    expect(io.written.out).not.toContain('"path"');
+    expect(io.written.error).toBe('');
+  });
+
+  it('refuses a file with a setting that does not exist', async () => {
+    const config = join(directory, 's.yaml');
+    await writeFile(config, 'inbound: { prot: 1 }\n');
+    const { io, ended } = running(['--config', config]);
+    expect(await ended).toBe(2);
+    expect(io.written.error).toContain('inbound.prot: got an unknown option');
   });
 });
