@@ -35,63 +35,53 @@ export function buildCheckout(
   const payments = paymentsPolicy(settings);
   const quick = timeout('1s');
   const patient = retry({ attempts: 8, backoff: { base: 50, max: 500 } });
-  const post = (
+  const ask = (
     service: string,
     path: string,
     body: object,
-    key: string,
-    policy: () => Policy,
-    signal: AbortSignal,
-  ) => call(registry, { service, path, body, key, policy: policy(), signal });
+    to: StepCall,
+    policy: () => Policy = () => quick,
+  ) => call(registry, { service, path, body, key: to.key, signal: to.signal, policy: policy() });
+  const undo = (
+    service: string,
+    path: string,
+    of: StepCall & { forwardKey: string },
+    policy: () => Policy = () => quick,
+  ) =>
+    call(registry, {
+      service,
+      path,
+      body: { key: of.forwardKey },
+      key: of.key,
+      signal: of.signal,
+      policy: policy(),
+      undo: true,
+    });
 
   return saga('checkout', { input: Order })
-    .step(
-      'hold',
-      ({ input, key, signal }) =>
-        post(
-          'inventory',
-          '/reservations',
-          { sku: input.sku, quantity: input.quantity },
-          key,
-          () => quick,
-          signal,
-        ),
-      {
-        policy: patient,
-        undo: ({ key, forwardKey, signal }) =>
-          post('inventory', '/releases', { key: forwardKey }, key, () => quick, signal),
-      },
-    )
+    .step('hold', (step) => ask('inventory', '/reservations', pick(step.input, 'sku', 'quantity'), step), {
+      policy: patient,
+      undo: (step) => undo('inventory', '/releases', step),
+    })
     .step(
       'pay',
-      ({ input, key, signal }) =>
-        post(
-          'payments',
-          '/charges',
-          { customer: input.customer, amount: input.amount },
-          key,
-          payments,
-          signal,
-        ),
+      (step) => ask('payments', '/charges', pick(step.input, 'customer', 'amount'), step, payments),
       {
-        undo: ({ key, forwardKey, signal }) =>
-          post('payments', '/refunds', { key: forwardKey }, key, payments, signal),
+        undo: (step) => undo('payments', '/refunds', step, payments),
       },
     )
     .pivot('confirm', ({ input }) => confirm(input.id))
     .step(
       'ship',
-      ({ input, key, signal }) =>
-        post(
-          'shipping',
-          '/parcels',
-          { orderId: input.id, quantity: input.quantity },
-          key,
-          () => quick,
-          signal,
-        ),
+      (step) => ask('shipping', '/parcels', { orderId: step.input.id, quantity: step.input.quantity }, step),
       { policy: patient },
     );
+}
+
+type StepCall = { readonly key: string; readonly signal: AbortSignal };
+
+function pick<T, K extends keyof T>(from: T, ...keys: K[]): Pick<T, K> {
+  return Object.fromEntries(keys.map((key) => [key, from[key]])) as Pick<T, K>;
 }
 
 /** Breaker outside, timeout inside: each call that times out counts. Both follow the configuration live. */
@@ -122,6 +112,8 @@ function paymentsPolicy(settings: Settings): () => Policy {
 }
 
 interface ServiceCall {
+  /** An undo is never refused: it is tried again until it is done. */
+  readonly undo?: boolean;
   readonly service: string;
   readonly path: string;
   readonly body: object;
@@ -134,7 +126,10 @@ interface ServiceCall {
  * POST to a service by name. A 4xx, an open breaker and a service without instances certainly had no effect, so the
  * step is refused; anything else that goes wrong leaves it in doubt.
  */
-async function call(registry: ServiceRegistry, { service, path, body, key, policy, signal }: ServiceCall) {
+async function call(
+  registry: ServiceRegistry,
+  { service, path, body, key, policy, signal, undo }: ServiceCall,
+) {
   const send = (attempt: { readonly signal: AbortSignal }): Promise<Response> =>
     registry.service(service).run(async (instance, context) => {
       const response = await fetch(`${instance.url}${path}`, {
@@ -151,7 +146,8 @@ async function call(registry: ServiceRegistry, { service, path, body, key, polic
     const answer = (await response.json()) as { readonly refused?: string };
     return response.ok ? answer : refuse(`${service}: ${answer.refused ?? response.status}`);
   } catch (error) {
-    if (error instanceof CircuitOpenError || error instanceof NoInstanceError) refuse(error.message);
+    const notSent = error instanceof CircuitOpenError || error instanceof NoInstanceError;
+    if (notSent && !undo) refuse(error.message);
     throw error;
   }
 }

@@ -34,7 +34,7 @@ const router = new RequestRouter({ registry })
     compose: { order: 'orders:/orders/{id}', stock: 'inventory:/stock/kelp' },
   });
 
-const { port } = await router.listen({ port: Number(process.env.SHOP_PORT ?? 0), host: '127.0.0.1' });
+const { port } = await router.listen({ port: Number(process.env.RUN_PORT ?? 0), host: '127.0.0.1' });
 tell('ready', { service: 'gateway', port });
 
 process.once('SIGTERM', async () => {

@@ -5,7 +5,7 @@
 import Database from 'better-sqlite3';
 import { openRegistry, type ShopRequest, type ShopResponse, serve } from './service.ts';
 
-const database = new Database(process.env.SHOP_DATABASE ?? 'inventory.db');
+const database = new Database(process.env.RUN_DATABASE ?? 'inventory.db');
 database.pragma('journal_mode = WAL');
 database.pragma('busy_timeout = 5000');
 database.exec(`
@@ -59,7 +59,7 @@ function handle({ method, path, body, idempotencyKey }: ShopRequest): ShopRespon
   const sku = /^\/stock\/(\w+)$/.exec(path)?.[1];
   const stock = sku === undefined ? undefined : onHand.get(sku);
   if (stock === undefined) return [404, { error: 'no such thing here' }];
-  return [200, { sku, onHand: stock.on_hand, instance: process.env.SHOP_INSTANCE }];
+  return [200, { sku, onHand: stock.on_hand, instance: process.env.RUN_INSTANCE }];
 }
 
 await serve({

@@ -6,7 +6,7 @@ import { buildCheckout, Order } from './checkout.ts';
 import { openRegistry, type ShopRequest, type ShopResponse, serve, tell } from './service.ts';
 import { loadSettings } from './settings.ts';
 
-const database = new Database(process.env.SHOP_DATABASE ?? 'orders.db');
+const database = new Database(process.env.RUN_DATABASE ?? 'orders.db');
 database.exec('CREATE TABLE IF NOT EXISTS confirmation (order_id TEXT PRIMARY KEY)');
 const confirm = database.prepare('INSERT OR IGNORE INTO confirmation (order_id) VALUES (?)');
 

@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import Database from 'better-sqlite3';
 
-const database = new Database(process.env.SHOP_DATABASE ?? 'payments.db');
+const database = new Database(process.env.RUN_DATABASE ?? 'payments.db');
 database.pragma('journal_mode = WAL');
 database.exec(`
   CREATE TABLE IF NOT EXISTS wallet (customer TEXT PRIMARY KEY, balance INTEGER NOT NULL CHECK (balance >= 0));
@@ -53,6 +53,6 @@ const server = createServer(async (request, response) => {
   const [status, body] = route(request, text === '' ? {} : JSON.parse(text));
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 });
-writeFileSync(`${process.env.SHOP_DATABASE}.pid`, String(process.pid));
+writeFileSync(`${process.env.RUN_DATABASE}.pid`, String(process.pid));
 server.listen(Number(process.env.PORT), '127.0.0.1');
 process.once('SIGTERM', () => server.close(() => process.exit(0)).closeIdleConnections());

@@ -131,7 +131,7 @@ const configEdited: Scene = async (stage, customers) => {
   stage.edit((text) =>
     text
       .replace('requestsPerSecond: 2000', 'requestsPerSecond: 20')
-      .replace('timeout: 400ms', 'timeout: 300ms'),
+      .replace('timeout: 750ms', 'timeout: 300ms'),
   );
   await gateway.waitFor('config', (told) => told.requestsPerSecond === 20);
   await orders.waitFor('config', (told) => JSON.stringify(told).includes('300ms'));

@@ -21,7 +21,7 @@ export function tell(event: string, details: object = {}): void {
 
 /** This process's view of the registry that all processes of the shop share. */
 export function openRegistry(): Promise<ServiceRegistry> {
-  const directory = process.env.SHOP_REGISTRY ?? 'registry';
+  const directory = process.env.RUN_REGISTRY ?? 'registry';
   return new ServiceRegistry({
     backend: fileRegistry({ directory, pollInterval: '200ms' }),
     ttl: '2s',
@@ -42,7 +42,7 @@ export async function serve(options: {
   const server = createServer((request, response) => void answer(options.handle, request, response));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  const name = process.env.SHOP_INSTANCE ?? options.service;
+  const name = process.env.RUN_INSTANCE ?? options.service;
   await options.registry.register({
     service: options.service,
     id: `${name}-${process.pid}`,

@@ -27,7 +27,7 @@ const Settings = z.strictObject({
 export function loadSettings() {
   return new ConfigClient({
     schema: Settings,
-    environment: process.env.SHOP_ENVIRONMENT ?? 'dev',
-    sources: [fileConfig(`${process.env.SHOP_CONFIG ?? 'config'}/shop`), envConfig({ prefix: 'SHOP_' })],
+    environment: process.env.RUN_ENVIRONMENT ?? 'dev',
+    sources: [fileConfig(`${process.env.RUN_CONFIG ?? 'config'}/shop`), envConfig({ prefix: 'SHOP_' })],
   }).start();
 }

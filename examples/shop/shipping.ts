@@ -2,7 +2,7 @@
 import Database from 'better-sqlite3';
 import { openRegistry, type ShopRequest, type ShopResponse, serve } from './service.ts';
 
-const database = new Database(process.env.SHOP_DATABASE ?? 'shipping.db');
+const database = new Database(process.env.RUN_DATABASE ?? 'shipping.db');
 database.pragma('journal_mode = WAL');
 database.exec(
   'CREATE TABLE IF NOT EXISTS parcel (key TEXT PRIMARY KEY, order_id TEXT NOT NULL, quantity INTEGER)',

@@ -25,9 +25,9 @@ export class Stage {
   constructor(environment: string) {
     cpSync(join(sources, 'config'), this.path('config'), { recursive: true });
     this.#environment = {
-      SHOP_ENVIRONMENT: environment,
-      SHOP_CONFIG: this.path('config'),
-      SHOP_REGISTRY: this.path('registry'),
+      RUN_ENVIRONMENT: environment,
+      RUN_CONFIG: this.path('config'),
+      RUN_REGISTRY: this.path('registry'),
       // In production the secret comes from outside; the example plays the outside.
       ...(environment === 'prod' && { SHOP_GATEWAY__JWT_SECRET: 'made-for-this-run-and-32-bytes-or-longer' }),
     };
@@ -56,8 +56,8 @@ export class Stage {
     environment: Readonly<Record<string, string>> = {},
   ): Promise<Actor> {
     const actor = this.#start(name, [process.execPath, join(compiled, script)], {
-      SHOP_INSTANCE: name,
-      SHOP_DATABASE: this.path(`${script.replace('.js', '')}.db`),
+      RUN_INSTANCE: name,
+      RUN_DATABASE: this.path(`${script.replace('.js', '')}.db`),
       ...environment,
     });
     await actor.waitFor('ready');
@@ -79,7 +79,7 @@ export class Stage {
     const ports = ['--listen', '0', '--outbound', '0', '--admin', '0'];
     const command = ['--', process.execPath, join(sources, 'payments.js')];
     this.#start('payments', [...cli, ...app, ...registry, ...ports, ...command], {
-      SHOP_DATABASE: this.path('payments.db'),
+      RUN_DATABASE: this.path('payments.db'),
     });
     await this.registered('payments');
   }
@@ -118,7 +118,7 @@ export class Stage {
   }
 
   async #signToken(): Promise<string> {
-    const environment = this.#environment.SHOP_ENVIRONMENT!;
+    const environment = this.#environment.RUN_ENVIRONMENT!;
     const text = readFileSync(this.path('config', `shop.${environment}.yaml`), 'utf8');
     const secret = this.#environment.SHOP_GATEWAY__JWT_SECRET ?? /jwtSecret: (.+)/.exec(text)?.[1] ?? '';
     return new SignJWT({ sub: opening.customer })

@@ -54,7 +54,10 @@ export class TimeoutError extends HoldfastError {
   readonly limit: number;
 
   constructor(limit: number, options: HoldfastErrorOptions & { readonly what?: string } = {}) {
-    super(`${options.what ?? 'the call'} did not settle within ${limit} ms`, { retryable: true, ...options });
+    super(`${options.what ?? 'the call'} did not settle within ${Math.round(limit)} ms`, {
+      retryable: true,
+      ...options,
+    });
     this.limit = limit;
   }
 }
@@ -66,11 +69,15 @@ export class CircuitOpenError extends HoldfastError {
   readonly breaker: string;
   /** `open`, `half-open` (all probes are taken) or `forced-open`. */
   readonly state: string;
-  /** Milliseconds until the next probe may pass; 0 when one may pass at any moment. */
+  /** Milliseconds until the next probe may pass; 0 when one may pass at any moment, Infinity while forced open. */
   readonly retryAfter: number;
 
   constructor(breaker: string, state: string, retryAfter: number, cause?: unknown) {
-    super(`circuit breaker ${breaker} is ${state}; next attempt in ${Math.ceil(retryAfter)} ms`, {
+    const next =
+      retryAfter === Number.POSITIVE_INFINITY
+        ? 'until force(undefined) is called'
+        : `next attempt in ${Math.ceil(retryAfter)} ms`;
+    super(`circuit breaker ${breaker} is ${state}; ${next}`, {
       cause,
       retryable: true,
     });
