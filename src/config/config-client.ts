@@ -10,7 +10,6 @@ import {
 } from '../core/errors.ts';
 import { InFlight, Lifecycle } from '../core/lifecycle.ts';
 import { debugLog } from '../core/log.ts';
-import { describe } from '../core/options.ts';
 import { Call } from '../core/policy.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
 import type { ConfigSource } from '../ports/config-source.ts';
@@ -158,10 +157,7 @@ export class ConfigClient<T> {
    * @throws NotRunningError before the first `start()` has succeeded.
    */
   explain(path: string): ConfigExplanation {
-    const explanation = explain(this.#accepted(), path);
-    if (explanation !== undefined) return explanation;
-    const accepts = 'keys joined by dots, such as db.poolSize';
-    throw new InvalidOptionsError('explain', [{ field: 'path', received: describe(path), accepts }]);
+    return explain(this.#accepted(), path);
   }
 
   #accepted(): Snapshot<T> {
@@ -230,14 +226,19 @@ export class ConfigClient<T> {
       const error = new ConfigInvalidError(this.#options.environment, built.issues);
       return this.#reject(error, built.issues);
     }
+    const failed = feeds.flatMap(({ state, error }) =>
+      error === undefined ? [] : [{ name: state.name, error }],
+    );
+    const [first] = failed;
+    // The state is put right before anybody is told, so that a listener sees it as it is.
+    const recovered = first === undefined && this.#settle();
     this.#accept(built.snapshot);
-    const errors = feeds.flatMap((feed) => (feed.error === undefined ? [] : [{ feed, error: feed.error }]));
-    const [first] = errors;
-    if (first === undefined) return this.#recover();
-    const issues = errors.map(({ feed, error }) => ({
+    if (recovered) this.#emitter.emit('recovered', { version: this.#version });
+    if (first === undefined) return;
+    const issues = failed.map(({ name, error }) => ({
       path: '(root)',
       message: error.message,
-      source: feed.state.name,
+      source: name,
     }));
     this.#reject(first.error, issues);
   }
@@ -275,11 +276,12 @@ export class ConfigClient<T> {
     this.#selections.notify(before.value, next.value);
   }
 
-  #recover(): void {
-    this.#loadedAt = this.#runtime.clock.wallTime();
-    if (this.#problem === undefined) return;
+  /** Everything is loaded and acceptable; whether it was not before. */
+  #settle(): boolean {
+    const before = this.#problem;
     this.#problem = undefined;
-    this.#emitter.emit('recovered', { version: this.#version });
+    this.#loadedAt = this.#runtime.clock.wallTime();
+    return before !== undefined;
   }
 
   #reject(error: ConfigLoadError, issues: readonly ConfigIssue[]): void {

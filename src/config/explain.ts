@@ -1,5 +1,7 @@
+import { InvalidOptionsError } from '../core/errors.ts';
 import { isPlainObject } from '../core/json.ts';
 import { valueAt } from '../core/json-tree.ts';
+import { describe } from '../core/options.ts';
 import { originOf, type SourcedLayer } from './merge.ts';
 import { parsePath } from './path.ts';
 import { mask, redact, Secret } from './secret.ts';
@@ -34,10 +36,17 @@ export interface ConfigExplanation {
 
 const withheld = '[withheld]';
 
-/** Explain the value at a path of a snapshot. Undefined when the path is not one. */
-export function explain(snapshot: Snapshot<unknown>, path: string): ConfigExplanation | undefined {
-  const keys = parsePath(path);
-  if (keys === undefined) return undefined;
+/**
+ * Explain the value at a path of a snapshot.
+ *
+ * @throws InvalidOptionsError when the path is not one.
+ */
+export function explain(snapshot: Snapshot<unknown>, path: string): ConfigExplanation {
+  const keys = typeof path === 'string' ? parsePath(path) : undefined;
+  if (keys === undefined) {
+    const accepts = 'keys joined by dots, such as db.poolSize';
+    throw new InvalidOptionsError('explain', [{ field: 'path', received: describe(path), accepts }]);
+  }
   const value = resultAt(snapshot.value, keys);
   const contributions = snapshot.layers.flatMap((layer) => contribution(layer, keys, value)).reverse();
   const [first, ...overridden] = contributions;

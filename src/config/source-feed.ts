@@ -69,6 +69,11 @@ export class SourceFeed {
     this.#watch = new SourceWatch({ source, scope: this.#scope, runtime, pause, onChange, onBroken });
   }
 
+  /** The source's name. */
+  get name(): string {
+    return this.#source.name;
+  }
+
   /** The last good layers. */
   get layers(): readonly SourcedLayer[] {
     return this.#layers;
@@ -81,7 +86,7 @@ export class SourceFeed {
 
   get state(): ConfigSourceState {
     return {
-      name: this.#source.name,
+      name: this.name,
       version: this.#version,
       loadedAt: this.#loadedAt,
       stale: this.#error !== undefined,

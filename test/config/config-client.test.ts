@@ -300,6 +300,23 @@ describe('ConfigClient', () => {
       expect(heard.changed).toEqual([]);
     });
 
+    it('shows listeners the state as it is when they are told', async () => {
+      const { client, source } = await setup();
+      const seen: unknown[] = [];
+      client.on('rejected', () => seen.push(['rejected', client.state.stale, client.state.version]));
+      client.on('changed', () => seen.push(['changed', client.state.stale, client.state.version]));
+      client.on('recovered', () => seen.push(['recovered', client.state.stale, client.state.version]));
+      source.set({});
+      await client.reload();
+      source.set({ ...values, timeoutMs: 5 });
+      await client.reload();
+      expect(seen).toEqual([
+        ['rejected', true, 1],
+        ['changed', false, 2],
+        ['recovered', false, 2],
+      ]);
+    });
+
     it('keeps the last good one of a source that fails, takes over the others, and tries again by itself', async () => {
       const [local, remote] = [memoryConfig(values), memoryConfig({ timeoutMs: 7 }, { name: 'remote' })];
       let down = false;

@@ -22,6 +22,8 @@ const tree = fc.letrec<{ node: JsonValue; object: JsonObject }>((tie) => ({
 
 const runs = { numRuns: 500 };
 
+class Opaque {}
+
 /** What a listener of `changed` could do to follow the configuration. */
 function apply(tree: JsonValue, changes: ReturnType<typeof diff>): JsonValue {
   const root = { value: structuredClone(tree) } as Record<string, unknown>;
@@ -147,7 +149,7 @@ describe('diff', () => {
     ['other dates', new Date(5), new Date(6), false],
     ['equal URLs', new URL('http://a/'), new URL('http://a/'), true],
     ['other URLs', new URL('http://a/'), new URL('http://b/'), false],
-    ['instances whose state cannot be seen', new (class A {})(), new (class A {})(), false],
+    ['instances whose state cannot be seen', new Opaque(), new Opaque(), false],
     ['undefined and absent', { a: undefined }, {}, true],
     ['null and absent', { a: null }, {}, false],
     ['an array and an object', [], {}, false],
