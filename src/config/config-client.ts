@@ -2,12 +2,7 @@ import { within } from '../core/abort.ts';
 import type { Timer } from '../core/clock.ts';
 import { type Duration, milliseconds } from '../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
-import {
-  ConfigInvalidError,
-  type ConfigIssue,
-  InvalidOptionsError,
-  NotRunningError,
-} from '../core/errors.ts';
+import { ConfigInvalidError, type ConfigIssue, NotRunningError } from '../core/errors.ts';
 import { InFlight, Lifecycle } from '../core/lifecycle.ts';
 import { debugLog } from '../core/log.ts';
 import { Call } from '../core/policy.ts';
