@@ -18,7 +18,7 @@ async function serve(name: string, isBroken: () => boolean): Promise<{ server: S
 }
 
 const cluster = memoryRegistry();
-const theirs = await new ServiceRegistry({ backend: cluster, ttl: '1s', drainDelay: '300ms' }).start();
+const theirs = await new ServiceRegistry({ backend: cluster, ttl: '5s', drainDelay: '300ms' }).start();
 const ours = await new ServiceRegistry({ backend: cluster }).start();
 ours.on('changed', ({ snapshot }) => {
   const set = snapshot.instances.map(({ id, status }) => `${id} ${status}`);
