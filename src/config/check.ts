@@ -12,7 +12,7 @@ export type Checked<T> =
 
 /**
  * Check values by a schema. Values that a source parsed from a text (`5` from an environment variable) and that the
- * schema refuses are offered as that text instead; when that does not help either, the first objection stands.
+ * schema refuses are offered as that text instead; when that does not help either, both objections are told.
  */
 export async function check<T>(
   schema: StandardSchema<unknown, T>,
@@ -24,7 +24,7 @@ export async function check<T>(
     const result = await validateSafely(schema, offered);
     if (result.issues === undefined) return result;
     const texts = textsBelow(result.issues, values, layers).filter(({ path }) => !objections.has(path));
-    if (texts.length === 0) return { issues: firstObjections(result.issues, objections) };
+    if (texts.length === 0) return { issues: allObjections(result.issues, objections) };
     for (const { path, issue } of texts) objections.set(path, issue);
     offered = merge([offered, ...texts.map(({ keys, text }) => nest(keys, text))]);
   }
@@ -71,10 +71,18 @@ function nest(keys: readonly string[], text: string): JsonObject {
   return keys.reduceRight<JsonValue>((value, key) => ({ [key]: value }), text) as JsonObject;
 }
 
-/** Where the text was tried too and refused as well, what was said of the parsed value is the better message. */
-function firstObjections(
+/** Where the text was tried too and refused as well, both are told: only a person knows which of them was meant. */
+function allObjections(
   issues: readonly SchemaIssue[],
   objections: ReadonlyMap<string, SchemaIssue>,
 ): SchemaIssue[] {
-  return [...new Set(issues.map((issue) => objections.get(formatPath(keysOf(issue))) ?? issue))];
+  const all = issues.map((issue) => {
+    const path = formatPath(keysOf(issue));
+    const first = objections.get(path);
+    if (first === undefined) return issue;
+    // What was first said of something larger, such as two values that do not fit together, says it all.
+    if (formatPath(keysOf(first)) !== path || first.message === issue.message) return first;
+    return { ...first, message: `${first.message} (and as text: ${issue.message})` };
+  });
+  return [...new Set(all)];
 }
