@@ -29,14 +29,20 @@ export interface Part {
  */
 export function compileParts(owner: string, parts: Readonly<Record<string, string | ResolvedPart>>): Part[] {
   const compiled = Object.entries(parts).map(([name, part]) => {
-    const short = typeof part === 'string' ? /^([A-Za-z0-9][\w.-]{0,127}):(\/.*)$/.exec(part) : undefined;
-    if (short === null) throw invalidPart(owner, name, "'service:/path', such as 'users:/users/{sub}'");
-    const given: ResolvedPart = typeof part === 'string' ? { service: short![1]!, path: short![2]! } : part;
-    const optional = given.optional === true || given.fallback !== undefined;
-    return { ...given, name, optional, fallback: given.fallback, timeout: given.timeout };
+    const given = typeof part === 'string' ? splitPart(part) : part;
+    if (given === undefined || given.path.startsWith('//')) {
+      throw invalidPart(owner, name, "'service:/path', such as 'users:/users/{sub}'");
+    }
+    const { service, path, timeout, fallback } = given;
+    return { name, service, path, timeout, fallback, optional: given.optional ?? fallback !== undefined };
   });
   if (compiled.length === 0) throw invalidPart(owner, '', 'at least one part');
   return compiled;
+}
+
+function splitPart(text: string): ResolvedPart | undefined {
+  const parts = /^([A-Za-z0-9][\w.-]{0,127}):(\/.*)$/.exec(text);
+  return parts === null ? undefined : { service: parts[1]!, path: parts[2]! };
 }
 
 function invalidPart(owner: string, name: string, accepts: string): InvalidOptionsError {

@@ -5,6 +5,7 @@ import { TimeoutError } from '../../src/core/errors.ts';
 import {
   closeAfterEach,
   exchange,
+  json,
   listening,
   onCleanup,
   pause,
@@ -460,6 +461,6 @@ describe('upstreams that fail', () => {
     raw(port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');
     await pause(50);
     const response = await fetch(url);
-    expect([response.status, (await response.json()).code]).toEqual([503, 'HOLDFAST_BULKHEAD_FULL']);
+    expect([response.status, (await json(response)).code]).toEqual([503, 'HOLDFAST_BULKHEAD_FULL']);
   });
 });

@@ -15,6 +15,7 @@ import { retry } from '../../src/resilience/retry.ts';
 import { timeout } from '../../src/resilience/timeout.ts';
 import {
   closeAfterEach,
+  json,
   listening,
   pause,
   raw,
@@ -139,7 +140,7 @@ describe('the policy of a route', () => {
       router.route('/*', { service: 'slow', policy: pipeline(eager(2), timeout(60)) }),
     );
     const response = await fetch(url);
-    expect([response.status, (await response.json()).code]).toEqual([504, 'HOLDFAST_TIMEOUT']);
+    expect([response.status, (await json(response)).code]).toEqual([504, 'HOLDFAST_TIMEOUT']);
     await until(() => aborted === 2);
     expect(registry.outcomes.map(({ outcome }) => outcome)).toEqual(['failure', 'failure']);
   });

@@ -123,6 +123,14 @@ export function statusOf(answer: string): number {
   return Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1]);
 }
 
+/** A JSON object whose shape the test knows. */
+export async function json(response: Response): Promise<Record<string, Mirrored>> {
+  return (await response.json()) as Record<string, Mirrored>;
+}
+
+/** What the tests' upstreams answer with. */
+export type Mirrored = string & { readonly url: string; readonly headers: Readonly<Record<string, string>> };
+
 export function instance(service: string, id: string, url: string): ServiceInstance {
   const { hostname, port } = new URL(url);
   return {

@@ -1,0 +1,110 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { NotRunningError } from '../../src/core/errors.ts';
+import { RequestRouter } from '../../src/gateway/request-router.ts';
+import { testRuntime } from '../../src/testing/test-runtime.ts';
+import { closeAfterEach, listening, onCleanup, raw, statusOf, until, upstream } from './support.ts';
+
+closeAfterEach();
+
+describe('the life of a router', () => {
+  it('stop lets what is under way end, takes nothing new, and closes connections', async () => {
+    let finish = (): void => {};
+    let arrived = 0;
+    const { url } = await upstream((_request, response) => {
+      arrived += 1;
+      finish = () => response.end('done');
+    });
+    const { port, router } = await listening({}, (it) => it.route('/*', { url }));
+    const idle = raw(port, '');
+    const busy = raw(port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await until(() => arrived === 1);
+    const drained: boolean[] = [];
+    router.on('stopped', (event) => drained.push(event.drained));
+    const stopping = router.stop({ timeout: '5s' });
+    expect(router.stop()).toBe(stopping);
+    await expect(fetch(`http://127.0.0.1:${port}/`)).rejects.toThrow();
+    finish();
+    const answer = await busy.closed;
+    expect(answer).toContain('Connection: close');
+    expect(answer).toContain('done');
+    await stopping;
+    await idle.closed;
+    expect(drained).toEqual([true]);
+    await expect(router.listen({ port: 0 })).rejects.toBeInstanceOf(NotRunningError);
+  });
+
+  it('stop breaks off what does not end in time', async () => {
+    let aborted = 0;
+    let arrived = 0;
+    const { url } = await upstream((_request, response) => {
+      arrived += 1;
+      response.write('begin');
+      response.on('close', () => {
+        aborted += 1;
+      });
+    });
+    const { port, router } = await listening({}, (it) => it.route('/*', { url }));
+    const client = raw(port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await until(() => arrived === 1 && client.text().includes('begin'));
+    const drained: boolean[] = [];
+    router.on('stopped', (event) => drained.push(event.drained));
+    await router.stop({ timeout: 20 });
+    expect(await client.closed).not.toMatch(/0\r\n\r\n$/);
+    await until(() => aborted === 1);
+    expect(drained).toEqual([false]);
+  });
+
+  it('a stop before anything happened is quick, and a disposal is a stop', async () => {
+    const router = new RequestRouter();
+    await router[Symbol.asyncDispose]();
+    await router.stop();
+  });
+
+  it('tells when an address cannot be had, and may listen elsewhere', async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    onCleanup(() => taken.close());
+    const router = new RequestRouter().route('/', { handle: () => new Response('here') });
+    onCleanup(() => router.stop({ timeout: 0 }));
+    const { port } = taken.address() as AddressInfo;
+    await expect(router.listen({ port, host: '127.0.0.1' })).rejects.toThrow('EADDRINUSE');
+    const one = await router.listen({ port: 0, host: '127.0.0.1' });
+    const two = await router.listen({ port: 0, host: '127.0.0.1' });
+    expect(await (await fetch(one.url)).text()).toBe('here');
+    expect(await (await fetch(two.url)).text()).toBe('here');
+  });
+
+  it('tells what happened: listeners and telemetry alike', async () => {
+    const runtime = testRuntime();
+    const router = new RequestRouter({ name: 'front', runtime }).route('GET /a/:id', {
+      handle: (it) => new Response('hello', { headers: { 'x-id': it.id } }),
+    });
+    const refused: object[] = [];
+    router.on('refused', (event) => refused.push(event));
+    const response = await router.fetch(
+      new Request('http://Shop/a/1?q', { headers: { 'x-request-id': 'r1' } }),
+    );
+    expect(await response.text()).toBe('hello');
+    await router.fetch(new Request('http://shop/b'));
+    expect(refused).toEqual([
+      { method: 'GET', path: '/b', route: undefined, status: 404, reason: 'no route leads here' },
+    ]);
+    const finished = runtime.events.filter(({ type }) => type === 'finished');
+    expect(finished[0]).toMatchObject({
+      primitive: 'request-router',
+      name: 'front',
+      payload: { method: 'GET', path: '/a/1', host: 'shop', status: 200, bytes: 5, requestId: 'r1' },
+    });
+    expect(finished[0]?.payload).toMatchObject({ route: 'GET /a/:id' });
+  });
+
+  it('rule 23: refuses a head that is too long', async () => {
+    const { port } = await listening({ limits: { headerBytes: 2_048 } }, (it) =>
+      it.route('/', { handle: () => new Response('ok') }),
+    );
+    const answer = await raw(port, `GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(4_000)}\r\n\r\n`).closed;
+    expect(statusOf(answer)).toBe(431);
+  });
+});
