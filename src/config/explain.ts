@@ -68,6 +68,7 @@ function contribution(layer: SourcedLayer, keys: readonly string[], result: unkn
 /** A layer's value as far as the schema's result at the same place proves that it is no secret. */
 function show(value: unknown, result: unknown): unknown {
   if (result instanceof Secret) return mask;
+  if (value === null) return value;
   if (isPlainObject(value)) {
     const known = isPlainObject(result) ? result : {};
     return Object.fromEntries(

@@ -82,7 +82,7 @@ export class SourceWatch {
       };
     } finally {
       this.#active = false;
-      const closed = Promise.resolve(iterator?.return?.()).catch(() => {});
+      const closed = close(iterator);
       // A source told to stop lets go soon; one that broke may never, and must not keep us from watching again.
       if (scope.signal.aborted) await closed;
     }
@@ -93,5 +93,13 @@ export class SourceWatch {
     // Not awaited before the load that follows it has ended; a rejection meanwhile must not count as unhandled.
     next.catch(() => {});
     return next;
+  }
+}
+
+async function close(iterator: AsyncIterator<void> | undefined): Promise<void> {
+  try {
+    await iterator?.return?.();
+  } catch {
+    // It was given up already; how it takes that is of no interest.
   }
 }

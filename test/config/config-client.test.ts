@@ -467,18 +467,29 @@ describe('ConfigClient', () => {
 
     it('survives a watch that never works, says so once, and polls meanwhile', async () => {
       const runtime = testRuntime();
+      let watches = 0;
       const source: ConfigSource = {
         ...memoryConfig(values),
         name: 'odd',
         load: async () => ({ layers: [{ values }], version: '1' }),
         watch: () => {
-          throw new Error('not today');
+          watches += 1;
+          if (watches % 2 === 0) throw new Error('not today');
+          return {
+            [Symbol.asyncIterator]: () => ({
+              next: () => Promise.reject(new Error('not today')),
+              return: () => {
+                throw new Error('not even that');
+              },
+            }),
+          };
         },
       };
       const client = new ConfigClient({ schema, environment: 'dev', sources: [source], runtime });
       const heard = listen(client);
       await client.start();
       await runtime.clock.advance(100_000);
+      expect(watches).toBeGreaterThan(5);
       expect(heard.interrupted).toHaveLength(1);
       expect(client.state).toMatchObject({ stale: false, sources: [{ watching: false, stale: false }] });
       expect(client.state.sources[0]?.lastError?.message).toContain('odd: cannot be watched: not today');

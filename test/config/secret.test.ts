@@ -310,6 +310,7 @@ describe('a secret in a configuration', () => {
       ['a'],
       '5',
     ]);
+    expect(client.explain('token').value).toBeNull();
     expect(client.explain('stripped')).toMatchObject({ value: undefined, source: 'low' });
     expect(everyPrint(client.explain('(root)'))).not.toContain(canary);
   });
