@@ -3,7 +3,7 @@ import type { Delivery, Message, MessageBus } from '../../ports/message-bus.ts';
 import { declaredIt, type Exceptions, type TestApi } from './test-api.ts';
 
 /** One bus to test, with nothing on it. */
-export interface MessageBusSubject {
+export interface MessageBusHarness {
   readonly bus: MessageBus;
   /** Let time pass until the condition holds; rejects when it does not within a reasonable time. */
   readonly until: (condition: () => boolean) => Promise<void>;
@@ -16,7 +16,7 @@ export interface MessageBusSubject {
 export interface MessageBusConformanceOptions extends TestApi {
   /** Of the adapter, for the report. */
   readonly name: string;
-  readonly open: () => Promise<MessageBusSubject>;
+  readonly open: () => Promise<MessageBusHarness>;
   /** What the adapter cannot do, by the test's name, with the reason. */
   readonly except?: Exceptions;
 }
@@ -27,18 +27,18 @@ export function messageBusConformance(options: MessageBusConformanceOptions): vo
   options.describe(`MessageBus: ${options.name}`, () => {
     for (const [name, test] of Object.entries({ ...delivery, ...order, ...failure, ...closing })) {
       it(name, async () => {
-        const subject = await options.open();
+        const harness = await options.open();
         try {
-          await test(subject);
+          await test(harness);
         } finally {
-          await subject.dispose();
+          await harness.dispose();
         }
       });
     }
   });
 }
 
-type Tests = Readonly<Record<string, (subject: MessageBusSubject) => Promise<void>>>;
+type Tests = Readonly<Record<string, (harness: MessageBusHarness) => Promise<void>>>;
 
 function message(id: string, key = 'k', topic = 'order.placed'): Message {
   return { id, key, topic, payload: { id, list: [1, null, 'ü'] }, headers: { 'trace-id': `t-${id}` } };

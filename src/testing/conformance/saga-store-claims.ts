@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { all, ids, newSaga, type SagaStoreTests } from './saga-store-subject.ts';
+import { all, ids, newSaga, type SagaStoreTests } from './saga-store-harness.ts';
 
 /** Who gets which saga. */
 export const claims: SagaStoreTests = {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { claims, leases, poison } from './saga-store-claims.ts';
-import { all, ids, newSaga, type SagaStoreSubject, type SagaStoreTests } from './saga-store-subject.ts';
+import { all, ids, newSaga, type SagaStoreHarness, type SagaStoreTests } from './saga-store-harness.ts';
 import { declaredIt, type Exceptions, type TestApi } from './test-api.ts';
 
 /** Options of {@link sagaStoreConformance}. */
@@ -8,7 +8,7 @@ export interface SagaStoreConformanceOptions extends TestApi {
   /** Of the adapter, for the report. */
   readonly name: string;
   /** A new, empty store for each test; not started. */
-  readonly open: () => Promise<SagaStoreSubject>;
+  readonly open: () => Promise<SagaStoreHarness>;
   /** Length of a lease in the tests, in milliseconds. Default 1,000. */
   readonly ttl?: number;
   /** What the adapter cannot do, by the test's name, with the reason. */
@@ -22,12 +22,12 @@ export function sagaStoreConformance(options: SagaStoreConformanceOptions): void
   options.describe(`SagaStore: ${options.name}`, () => {
     for (const [name, test] of Object.entries({ ...records, ...fencing, ...claims, ...leases, ...poison })) {
       it(name, async () => {
-        const subject = await open();
+        const harness = await open();
         try {
-          await subject.store.start();
-          await test(subject, { owner: 'first', ttl }, { owner: 'second', ttl });
+          await harness.store.start();
+          await test(harness, { owner: 'first', ttl }, { owner: 'second', ttl });
         } finally {
-          await subject.dispose();
+          await harness.dispose();
         }
       });
     }

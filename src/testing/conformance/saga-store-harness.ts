@@ -1,7 +1,7 @@
 import type { ClaimRequest, Lease, NewSaga, SagaRecord, SagaStore } from '../../ports/saga-store.ts';
 
 /** One store to test, empty. */
-export interface SagaStoreSubject {
+export interface SagaStoreHarness {
   readonly store: SagaStore;
   /** Another store on the same data, as another process would open it. */
   readonly another: () => Promise<SagaStore>;
@@ -24,7 +24,7 @@ export function newSaga(id: string, createdAt = 1_000): NewSaga {
 /** Tests by name. */
 export type SagaStoreTests = Readonly<Record<string, Test>>;
 
-type Test = (subject: SagaStoreSubject, first: Lease, second: Lease) => Promise<void>;
+type Test = (harness: SagaStoreHarness, first: Lease, second: Lease) => Promise<void>;
 
 /** Claim whatever there is of the one definition. */
 export function all(limit = 10, holding: readonly string[] = []): ClaimRequest {
