@@ -222,10 +222,10 @@ export class ServiceRegistry implements Resolver {
    */
   async services(): Promise<readonly string[]> {
     this.#assertUsable();
-    const names = await ask(this.#context, 'list the services', undefined, (backend, signal) =>
-      backend.services(signal),
-    );
-    return names.filter((name) => serviceName.safeParse(name).success);
+    return ask(this.#context, 'list the services', undefined, async (backend, signal) => {
+      const names = await backend.services(signal);
+      return names.filter((name) => serviceName.safeParse(name).success);
+    });
   }
 
   /**

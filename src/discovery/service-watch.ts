@@ -111,23 +111,23 @@ export class ServiceWatch {
 
   async #keepFollowing(): Promise<void> {
     const { signal } = this.#closing;
-    let failures = 0;
-    while (!signal.aborted) {
+    const { runtime, settings } = this.#context;
+    const follower = {
+      receive: (set: unknown): void => void this.#receive(set),
+      check: () => this.#check(signal),
+    };
+    for (let failures = 0; !signal.aborted; ) {
+      const since = runtime.clock.now();
       try {
-        await follow(this.#context, this.service, signal, {
-          receive: (set) => {
-            this.#receive(set);
-            failures = 0;
-          },
-          check: () => this.#check(signal),
-          awaited: !this.settled,
-        });
+        await follow(this.#context, this.service, signal, { ...follower, awaited: !this.settled });
       } catch (error) {
         if (signal.aborted) return;
         this.#doubt(error);
       }
-      failures += 1;
-      await this.#pause(betweenAttempts(failures, this.#context.runtime.random));
+      // One that breaks right after its first item is no better than one that gives none.
+      const held = runtime.clock.now() - since > settings.timeout;
+      failures = held ? 1 : failures + 1;
+      await this.#pause(betweenAttempts(failures, runtime.random));
     }
   }
 

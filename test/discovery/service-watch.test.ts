@@ -125,6 +125,24 @@ describe('what is known of a service', () => {
     expect(() => registry.pick('orders')).toThrow(NoInstanceError);
   });
 
+  it('is not asked for in a busy loop when each watch breaks after its first item', async () => {
+    const runtime = testRuntime();
+    let watches = 0;
+    const backend = fake({
+      async *watch() {
+        watches += 1;
+        yield [instance('a')];
+        throw new Error('broke');
+      },
+    });
+    const registry = await new ServiceRegistry({ backend, runtime }).start();
+    await registry.service('orders').whenAvailable();
+    await runtime.clock.advance(500_000);
+    expect(watches).toBeGreaterThan(25);
+    expect(watches).toBeLessThan(70);
+    expect(idsOf(registry.service('orders').instances)).toEqual(['a']);
+  });
+
   it('is listed again when the watch goes silent, and watched anew when that shows a change', async () => {
     const runtime = testRuntime();
     let watches = 0;

@@ -37,6 +37,8 @@ interface Sighting {
 
 /** The live instances of a service. */
 export interface ShelfView {
+  /** Whether the service has a directory. */
+  readonly there: boolean;
   readonly instances: readonly ServiceInstance[];
   /** Milliseconds until the next of them expires unless renewed. */
   readonly nextExpiry: number;
@@ -66,13 +68,13 @@ export class Shelf {
   }
 
   /**
-   * What is alive now; undefined when there is no such directory. Removes what is long dead.
+   * What is alive now. Removes what is long dead.
    *
    * @throws any error when that cannot be known.
    */
-  async look(): Promise<ShelfView | undefined> {
+  async look(): Promise<ShelfView> {
     const names = await this.#names();
-    if (names === undefined) return undefined;
+    if (names === undefined) return { there: false, instances: [], nextExpiry: Number.POSITIVE_INFINITY };
     const sightings = new Map<string, Sighting>();
     const instances: ServiceInstance[] = [];
     let nextExpiry = Number.POSITIVE_INFINITY;
@@ -91,7 +93,7 @@ export class Shelf {
       await this.#removeIfDead(name, seen.sighting, seen.record);
     }
     this.#sightings = sightings;
-    return { instances, nextExpiry };
+    return { there: true, instances, nextExpiry };
   }
 
   /** File names, sorted so that equal sets come out equal. */

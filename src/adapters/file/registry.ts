@@ -97,7 +97,7 @@ class DirectoryRegistry implements FileRegistry {
     const entry = new FileEntry(shelf, instance, ttl, this.#runtime);
     await mkdir(this.#root, { recursive: true, mode: 0o700 });
     this.#rootSeen = true;
-    await mkdir(shelf.directory, { mode: 0o700 }).catch((error) => {
+    await mkdir(shelf.directory).catch((error) => {
       if (codeOf(error) !== 'EEXIST') throw error;
     });
     if (!(await lstat(shelf.directory)).isDirectory())
@@ -124,14 +124,14 @@ class DirectoryRegistry implements FileRegistry {
 
   async #look(shelf: Shelf): Promise<ShelfView> {
     const view = await shelf.look();
-    if (view !== undefined) {
+    if (view.there) {
       this.#rootSeen = true;
-      return view;
+    } else {
+      // Names that nobody registers must not pile up.
+      this.#shelves.delete(shelf.service);
+      await this.#names();
     }
-    // Names that nobody registers must not pile up.
-    this.#shelves.delete(shelf.service);
-    await this.#names();
-    return { instances: [], nextExpiry: Number.POSITIVE_INFINITY };
+    return view;
   }
 
   /** Names in the registry's directory. When it never was there, nobody has registered; when it is gone, who knows. */
@@ -154,7 +154,9 @@ class DirectoryRegistry implements FileRegistry {
       while (!signal.aborted) {
         // Before looking, so that no change falls in between.
         bell.attach();
-        const { instances, nextExpiry } = await this.#look(shelf);
+        const { there, instances, nextExpiry } = await this.#look(shelf);
+        // A directory that comes again is another one, in which the bell does not hang.
+        if (!there) bell.detach();
         const now = JSON.stringify(instances);
         if (now !== before && !signal.aborted) yield instances;
         before = now;
@@ -257,7 +259,7 @@ class FileEntry implements RegistrationHandle {
     const mark = `${process.pid}-${this.#runtime.random().toString(36).slice(2)}`;
     const temporary = join(this.#shelf.directory, `.${this.#instance.id}.${mark}.tmp`);
     try {
-      await writeFile(temporary, encodeRecord(record), { flag: 'wx', mode: 0o600 });
+      await writeFile(temporary, encodeRecord(record), { flag: 'wx' });
       await rename(temporary, join(this.#shelf.directory, this.#file));
     } catch (error) {
       await unlink(temporary).catch(() => {});

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -58,6 +58,7 @@ describe('fileRegistry', () => {
     expect(await filesOf()).toEqual(['a.json']);
     const text = await readFile(join(directory, 'orders', 'a.json'), 'utf8');
     expect(JSON.parse(text)).toMatchObject({ ttl: 1_000, instance: instance('a') });
+    expect((await stat(directory)).mode & 0o077).toBe(0);
   });
 
   it('passes over what is no registration, tells of each file once, and keeps the others', async () => {
