@@ -79,7 +79,7 @@ export class Shelf {
     const instances: ServiceInstance[] = [];
     let nextExpiry = Number.POSITIVE_INFINITY;
     // One after the other: a registry is small, and file descriptors are not ours alone.
-    for (const name of names) {
+    for (const name of this.#withKnown(names)) {
       const seen = name.endsWith('.tmp')
         ? { sighting: this.#sighting(name, 'temporary') }
         : await this.#see(name);
@@ -96,13 +96,21 @@ export class Shelf {
     return { there: true, instances, nextExpiry };
   }
 
-  /** File names, sorted so that equal sets come out equal. */
+  /**
+   * The names, and those of registrations seen before: a directory may be listed without a file that is being replaced
+   * just then. Sorted, so that equal sets come out equal.
+   */
+  #withKnown(names: readonly string[]): readonly string[] {
+    const known = [...this.#sightings.keys()].filter((name) => name.endsWith('.json'));
+    return [...new Set([...names, ...known])].sort();
+  }
+
   async #names(): Promise<readonly string[] | undefined> {
     try {
       const stats = await lstat(this.directory);
       if (!stats.isDirectory()) throw new Error(`${this.directory} is not a directory`);
       const names = await readdir(this.directory);
-      return names.filter((name) => name.endsWith('.json') || name.endsWith('.tmp')).sort();
+      return names.filter((name) => name.endsWith('.json') || name.endsWith('.tmp'));
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return undefined;
       throw error;
