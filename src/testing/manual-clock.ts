@@ -2,7 +2,6 @@ import type { Clock, ScheduleOptions, Timer } from '../core/clock.ts';
 
 interface PendingTimer {
   readonly at: number;
-  readonly order: number;
   readonly callback: () => void;
 }
 
@@ -23,7 +22,6 @@ async function flush(): Promise<void> {
 export class ManualClock implements Clock {
   #now = 0;
   #wallOffset: number;
-  #order = 0;
   readonly #timers: Set<PendingTimer> = new Set();
 
   /** @param wallTime the wall time at the start, in milliseconds since 1970. Default 2030-01-01T00:00:00Z. */
@@ -47,8 +45,7 @@ export class ManualClock implements Clock {
   schedule(delay: number, callback: () => void, _options?: ScheduleOptions): Timer {
     if (Number.isNaN(delay)) throw new RangeError('a delay must be a number of milliseconds, not NaN');
     if (delay === Number.POSITIVE_INFINITY) return { cancel() {} };
-    this.#order += 1;
-    const timer: PendingTimer = { at: this.#now + Math.max(0, delay), order: this.#order, callback };
+    const timer: PendingTimer = { at: this.#now + Math.max(0, delay), callback };
     this.#timers.add(timer);
     return { cancel: () => void this.#timers.delete(timer) };
   }
@@ -106,17 +103,11 @@ export class ManualClock implements Clock {
     timer.callback();
   }
 
+  /** Of several timers for one moment the first that was scheduled, which a set gives first. */
   #next(limit: number): PendingTimer | undefined {
     let first: PendingTimer | undefined;
     for (const timer of this.#timers) {
-      if (timer.at > limit) continue;
-      if (
-        first === undefined ||
-        timer.at < first.at ||
-        (timer.at === first.at && timer.order < first.order)
-      ) {
-        first = timer;
-      }
+      if (timer.at <= limit && (first === undefined || timer.at < first.at)) first = timer;
     }
     return first;
   }
