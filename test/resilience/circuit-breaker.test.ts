@@ -297,6 +297,7 @@ describe('CircuitBreaker', () => {
       await expect(ok()).rejects.toMatchObject({
         state: 'forced-open',
         retryAfter: Number.POSITIVE_INFINITY,
+        message: 'circuit breaker test is forced-open; until force(undefined) is called',
       });
       breaker.force('disabled');
       await open();
