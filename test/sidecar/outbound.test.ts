@@ -61,13 +61,17 @@ describe('ServicePolicies', () => {
 
   it('tries again, and the breaker counts every attempt', async () => {
     const runtime = testRuntime();
-    const policies = new ServicePolicies({ breaker: { minimumCalls: 3 } }, {}, runtime);
+    const policies = new ServicePolicies({ breaker: { minimumCalls: 3, openFor: '1s' } }, {}, runtime);
     const service = brokenAfter(0, failed);
     await expect(runtime.clock.settle(policies.of('orders').run(service.work))).rejects.toThrow(
       'answered 500',
     );
     expect(service.calls).toBe(3);
-    await expect(policies.of('orders').run(service.work)).rejects.toBeInstanceOf(CircuitOpenError);
+    // At once: retrying would hold the caller until the breaker lets a probe through.
+    const since = runtime.clock.now();
+    const again = runtime.clock.settle(policies.of('orders').run(service.work));
+    await expect(again).rejects.toBeInstanceOf(CircuitOpenError);
+    expect(runtime.clock.now()).toBe(since);
     expect(service.calls).toBe(3);
     expect(runtime.clock.pending).toBe(0);
   });
