@@ -39,7 +39,7 @@ function enterWith<T>(
   const both = options.signal !== undefined && outerSource !== undefined && options.signal !== outerSource;
   const joined = both ? joinSignals(options.signal, outerSource) : undefined;
   const source = joined?.signal ?? options.signal ?? outerSource;
-  const context = new Call(source, options.attempt ?? 1, deadline);
+  const context = new Call(source, options.attempt ?? 1, deadline, options.retryBudget ?? outer?.retryBudget);
   const enforced = enforce(clock, limit, context, work);
   return joined === undefined ? enforced : enforced.finally(joined.dispose);
 }
@@ -129,7 +129,7 @@ export function within<T>(clock: Clock, limit: number, outer: CallContext, work:
   const deadline = earlier(outer.deadline, now + limit);
   const effective = Math.max(0, Math.min(limit, (deadline ?? Number.POSITIVE_INFINITY) - now));
   if (effective === 0) return Promise.reject(new TimeoutError(0));
-  const context = new LimitedCall(undefined, outer.attempt, deadline);
+  const context = new LimitedCall(undefined, outer.attempt, deadline, outer.retryBudget);
   return new Promise<T>((resolve, reject) => {
     const finish = (): void => {
       timer.cancel();

@@ -4,6 +4,14 @@
  */
 import type { Duration } from './duration.ts';
 
+/** Decides whether repeated attempts may still be made: what retries and hedges share. `RetryBudget` is one. */
+export interface RetryAllowance {
+  /** A call was made for the first time. */
+  deposit(): void;
+  /** Ask for one more attempt; whether it may be made. One that may is charged. */
+  withdraw(): boolean;
+}
+
 /** What the work gets to know of the call that it serves. */
 export interface CallContext {
   /** Aborts when nobody waits for the result any more: the caller gave up, a timeout passed, a probe expired. */
@@ -12,6 +20,8 @@ export interface CallContext {
   readonly attempt: number;
   /** When the call must have settled, on the runtime's monotonic clock; undefined when it has no limit. */
   readonly deadline: number | undefined;
+  /** Who pays for repeated attempts of this call; retries and hedges inside that have no budget of their own ask it. */
+  readonly retryBudget?: RetryAllowance | undefined;
 }
 
 /** A function under a policy. May return a value or a promise; a synchronous throw counts as a rejection. */
@@ -27,6 +37,8 @@ export interface RunOptions {
   readonly attempt?: number;
   /** When the call must have settled, on the runtime's monotonic clock. Default: no limit. */
   readonly deadline?: number | undefined;
+  /** Who pays for repeated attempts where a policy has no budget of its own. Default: nobody limits them. */
+  readonly retryBudget?: RetryAllowance | undefined;
 }
 
 /** Runs work under some discipline: a breaker, a retry, a timeout, or a pipeline of them. */
@@ -44,11 +56,18 @@ export class Call implements CallContext {
   readonly #source: AbortSignal | undefined;
   readonly attempt: number;
   readonly deadline: number | undefined;
+  readonly retryBudget: RetryAllowance | undefined;
 
-  constructor(source: AbortSignal | undefined, attempt: number, deadline: number | undefined) {
+  constructor(
+    source: AbortSignal | undefined,
+    attempt: number,
+    deadline: number | undefined,
+    retryBudget?: RetryAllowance,
+  ) {
     this.#source = source;
     this.attempt = attempt;
     this.deadline = deadline;
+    this.retryBudget = retryBudget;
   }
 
   /** The signal that can really abort, or undefined when none can. */

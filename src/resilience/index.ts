@@ -4,6 +4,7 @@
  *
  * @module
  */
+export { parseRetryAfter } from '../core/retry-after.ts';
 export type { AnsweringPolicy, AnswerOf } from './answering-policy.ts';
 export {
   Bulkhead,
@@ -49,16 +50,22 @@ export {
   type RateLimiterOptions,
   type RateLimiterRejected,
 } from './rate-limiter.ts';
+export { retry } from './retry.ts';
 export {
-  type GaveUp,
-  type GiveUpReason,
-  type Recovered,
-  type Retried,
-  type RetryEvents,
-  type RetryOptions,
-  type RetryPolicy,
-  retry,
-} from './retry.ts';
+  RetryBudget,
+  type RetryBudgetEvents,
+  type RetryBudgetExhausted,
+  type RetryBudgetOptions,
+} from './retry-budget.ts';
+export type {
+  GaveUp,
+  GiveUpReason,
+  Recovered,
+  Retried,
+  RetryEvents,
+  RetryOptions,
+  RetryPolicy,
+} from './retry-options.ts';
 export { type TimeoutOptions, timeout } from './timeout.ts';
 export type { Wait } from './wait.ts';
 export type { Tally } from './window.ts';

@@ -2,6 +2,7 @@ import { type Backoff, constant, type ExponentialOptions, exponential } from '..
 import type { Duration } from '../core/duration.ts';
 import { warnOf } from '../core/log.ts';
 import { durationOption, functionOption, z } from '../core/options.ts';
+import { parseRetryAfter } from '../core/retry-after.ts';
 
 /** How long to wait: a fixed time, the options of `exponential`, or a backoff of your own. */
 export type Wait = Duration | ExponentialOptions | Backoff;
@@ -18,7 +19,7 @@ export function waitOption(): z.ZodType<Backoff> {
   return z.union([
     durationOption().transform((wait) => constant(wait)),
     exponentialSchema.transform((options) => exponential(options as ExponentialOptions)),
-    functionOption<Backoff>('a function of (attempt, random)'),
+    functionOption<Backoff>('a function of (attempt, random, previous)'),
   ]);
 }
 
@@ -31,9 +32,10 @@ export function askBackoff(
   attempt: number,
   random: () => number,
   otherwise: number,
+  previous?: number,
 ): number {
   try {
-    const wait = backoff(attempt, random);
+    const wait = backoff(attempt, random, previous);
     if (wait >= 0) return wait;
     throw new RangeError(`expected milliseconds ≥ 0, got ${String(wait)}`);
   } catch (error) {
@@ -42,15 +44,39 @@ export function askBackoff(
   }
 }
 
+interface Headed {
+  readonly headers?: unknown;
+}
+
 /**
- * How long a failure asks to be left alone: its `retryAfter` in milliseconds when that is a number > 0, else 0. Never
- * throws, whatever was thrown.
+ * How long an outcome asks to be left alone, in milliseconds, else 0. It may say so as `retryAfter` (a number of
+ * milliseconds > 0), or by the header `Retry-After` in its `headers` or in those of its `response`, as the errors of
+ * HTTP clients and responses themselves have them. Never throws, whatever the outcome is.
+ *
+ * @param wallTime gives the wall time for dates; without it headers are not read.
  */
-export function retryAfterOf(error: unknown): number {
+export function retryAfterOf(outcome: unknown, wallTime?: () => number): number {
   try {
-    const { retryAfter } = error as { readonly retryAfter?: unknown };
-    return typeof retryAfter === 'number' && retryAfter > 0 ? retryAfter : 0;
+    const { retryAfter, headers, response } = outcome as Headed & {
+      readonly retryAfter?: unknown;
+      readonly response?: Headed | null;
+    };
+    if (typeof retryAfter === 'number' && retryAfter > 0) return retryAfter;
+    if (wallTime === undefined) return 0;
+    const header = headerOf(headers) ?? headerOf(response?.headers);
+    return parseRetryAfter(header, wallTime()) ?? 0;
   } catch {
     return 0;
   }
+}
+
+/** From `Headers`, or from an object with lower-case names such as Node's. */
+function headerOf(headers: unknown): string | undefined {
+  if (typeof headers !== 'object' || headers === null) return undefined;
+  const { get } = headers as { readonly get?: unknown };
+  const value: unknown =
+    typeof get === 'function'
+      ? get.call(headers, 'retry-after')
+      : (headers as Record<string, unknown>)['retry-after'];
+  return typeof value === 'string' ? value : undefined;
 }

@@ -6,7 +6,8 @@ import type { Runtime } from '../core/runtime.ts';
 import { CircuitBreaker } from '../resilience/circuit-breaker.ts';
 import type { CircuitBreakerOptions } from '../resilience/circuit-options.ts';
 import { pipeline } from '../resilience/pipeline.ts';
-import { type RetryOptions, retry } from '../resilience/retry.ts';
+import { retry } from '../resilience/retry.ts';
+import type { RetryOptions } from '../resilience/retry-options.ts';
 import { timeout } from '../resilience/timeout.ts';
 
 /** How calls to a service are protected. */

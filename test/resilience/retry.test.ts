@@ -2,7 +2,8 @@ import { getEventListeners } from 'node:events';
 import { describe, expect, it, vi } from 'vitest';
 import { InvalidOptionsError, NoInstanceError, TimeoutError } from '../../src/core/errors.ts';
 import { pipeline } from '../../src/resilience/pipeline.ts';
-import { type RetryOptions, retry } from '../../src/resilience/retry.ts';
+import { retry } from '../../src/resilience/retry.ts';
+import type { RetryOptions } from '../../src/resilience/retry-options.ts';
 import { timeout } from '../../src/resilience/timeout.ts';
 import { type TestRuntime, testRuntime } from '../../src/testing/test-runtime.ts';
 import { never } from './support.ts';
@@ -183,6 +184,94 @@ describe('retry', () => {
         expect(told).toMatchObject([['gaveUp', { reason: 'retry-after-too-long' }]]);
       },
     );
+  });
+
+  describe('the header Retry-After', () => {
+    const wallTime = 1_893_456_000_000;
+    const inFiveSeconds = 'Tue, 01 Jan 2030 00:00:05 GMT';
+
+    it.each([
+      ['seconds, in the headers of a response', { headers: new Headers({ 'retry-after': '5' }) }, 5_000],
+      [
+        'a date, in the headers of a response',
+        { headers: new Headers({ 'retry-after': inFiveSeconds }) },
+        5_000,
+      ],
+      [
+        'headers as an object, of the response of an error',
+        { response: { headers: { 'retry-after': '5' } } },
+        5_000,
+      ],
+      ['-1', { headers: { 'retry-after': '-1' } }, 100],
+      ['1e9', { headers: { 'retry-after': '1e9' } }, 100],
+      ['Infinity', { headers: { 'retry-after': 'Infinity' } }, 100],
+      ['nothing', { headers: { 'retry-after': '' } }, 100],
+      ['a date that has passed', { headers: { 'retry-after': 'Sun, 06 Nov 1994 08:49:37 GMT' } }, 100],
+      ['several values', { headers: { 'retry-after': ['5', '6'] } }, 100],
+      ['headers that throw', { headers: { get: () => JSON.parse('{') } }, 100],
+    ])('as %s is honoured or harmless', async (_name, fields, waited) => {
+      const { runtime, policy } = patient();
+      expect(runtime.clock.wallTime()).toBe(wallTime);
+      await runtime.clock.settle(policy.run(failing(1, Object.assign(new Error('busy'), fields))));
+      expect(runtime.clock.now()).toBe(waited);
+    });
+  });
+
+  describe('retryIfResult', () => {
+    const statuses =
+      (...given: number[]): (() => { status: number }) =>
+      () => ({ status: given.shift() ?? 0 });
+    const retryIfResult = (result: unknown): boolean => (result as { status: number }).status === 503;
+
+    it('tries again after a result that it refuses', async () => {
+      const { runtime, policy, told } = patient({ retryIfResult });
+      await expect(runtime.clock.settle(policy.run(statuses(503, 503, 200)))).resolves.toEqual({
+        status: 200,
+      });
+      expect(told).toMatchObject([
+        ['retried', { attempt: 1, error: undefined, result: { status: 503 }, wait: 100 }],
+        ['retried', { attempt: 2, wait: 200 }],
+        ['recovered', { attempt: 3 }],
+      ]);
+    });
+
+    it('gives the last result when no attempt is left', async () => {
+      const { runtime, policy, told } = patient({ retryIfResult });
+      await expect(runtime.clock.settle(policy.run(statuses(503, 503, 503)))).resolves.toEqual({
+        status: 503,
+      });
+      expect(told.at(-1)).toMatchObject(['gaveUp', { attempt: 3, reason: 'attempts-exhausted' }]);
+    });
+
+    it('waits as long as the result asks for', async () => {
+      const { runtime, policy } = patient({ retryIfResult });
+      const answers = [new Response('', { status: 503, headers: { 'retry-after': '7' } }), new Response('')];
+      const response = await runtime.clock.settle(policy.run(() => answers.shift()));
+      expect([response?.status, runtime.clock.now()]).toEqual([200, 7_000]);
+    });
+
+    it('that throws is a no, with a warning', async () => {
+      const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+      const { policy } = patient({ retryIfResult: () => JSON.parse('{') });
+      await expect(policy.run(() => 1)).resolves.toBe(1);
+      expect(warn).toHaveBeenCalledOnce();
+      warn.mockRestore();
+    });
+  });
+
+  it('hands the wait before to the backoff, for decorrelated jitter', async () => {
+    const asked: unknown[] = [];
+    const { runtime, policy } = patient({
+      backoff: (attempt, _random, previous) => {
+        asked.push([attempt, previous]);
+        return attempt * 10;
+      },
+    });
+    await runtime.clock.settle(policy.run(failing(9)).catch(() => {}));
+    expect(asked).toEqual([
+      [1, undefined],
+      [2, 10],
+    ]);
   });
 
   it('a caller that gives up while it sleeps ends it at once; the work is not called again (cockatiel)', async () => {
