@@ -91,13 +91,13 @@ export function joinSignals(
   return { signal: controller.signal, dispose, abort: (reason) => controller.abort(reason) };
 }
 
-/** A context with a limit of its own: its controller is made only when the work reads the signal. */
-class LimitedCall extends Call {
+/** A context that whoever made it can abort: its controller is made only when the work reads the signal. */
+export class AbortableCall extends Call {
   #controller: AbortController | undefined;
   #reason: unknown;
   #aborted = false;
 
-  /** Its limit and its caller can both abort it, so what runs inside must listen. */
+  /** It can be aborted, so what runs inside must listen. */
   override get source(): AbortSignal {
     return this.signal;
   }
@@ -110,6 +110,7 @@ class LimitedCall extends Call {
     return this.#controller.signal;
   }
 
+  /** Abort the signal, also where it is read only later. */
   abort(reason: unknown): void {
     this.#aborted = true;
     this.#reason = reason;
@@ -129,7 +130,7 @@ export function within<T>(clock: Clock, limit: number, outer: CallContext, work:
   const deadline = earlier(outer.deadline, now + limit);
   const effective = Math.max(0, Math.min(limit, (deadline ?? Number.POSITIVE_INFINITY) - now));
   if (effective === 0) return Promise.reject(new TimeoutError(0));
-  const context = new LimitedCall(undefined, outer.attempt, deadline, outer.retryBudget);
+  const context = new AbortableCall(undefined, outer.attempt, deadline, outer.retryBudget);
   return new Promise<T>((resolve, reject) => {
     const finish = (): void => {
       timer.cancel();

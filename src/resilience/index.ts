@@ -5,6 +5,14 @@
  * @module
  */
 export { parseRetryAfter } from '../core/retry-after.ts';
+export {
+  type AdaptiveLimitEvents,
+  type AdaptiveLimitOptions,
+  type AdaptiveLimitPolicy,
+  adaptiveLimit,
+  type LimitChanged,
+  type LimitRejected,
+} from './adaptive-limit.ts';
 export type { AnsweringPolicy, AnswerOf } from './answering-policy.ts';
 export {
   Bulkhead,
@@ -42,6 +50,15 @@ export {
   type FellBack,
   fallback,
 } from './fallback.ts';
+export {
+  type Hedged,
+  type HedgeEvents,
+  type HedgeOptions,
+  type HedgePolicy,
+  type HedgeQuantile,
+  type HedgeWon,
+  hedge,
+} from './hedge.ts';
 export { pipeline } from './pipeline.ts';
 export {
   type RateLimitedRunOptions,
