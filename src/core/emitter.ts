@@ -13,7 +13,8 @@ export type EventMap = { readonly [event: string]: object };
  * telemetry. A listener that throws is reported as a process warning and stops neither the others nor the call.
  */
 export class Emitter<Events extends { readonly [K in keyof Events]: object }> {
-  readonly #listeners: EventEmitter = new EventEmitter();
+  /** Made for the first listener: most emitters never have one. */
+  #listeners: EventEmitter | undefined;
   readonly #telemetry: Telemetry | undefined;
   readonly #primitive: string;
   readonly #name: string;
@@ -35,18 +36,20 @@ export class Emitter<Events extends { readonly [K in keyof Events]: object }> {
         this.#report(event, error);
       }
     };
-    this.#listeners.on(event, isolated);
-    return () => void this.#listeners.off(event, isolated);
+    this.#listeners ??= new EventEmitter();
+    const listeners = this.#listeners.on(event, isolated);
+    return () => void listeners.off(event, isolated);
   }
 
   /** Whether anyone would see the event; ask it before building a payload on a hot path. */
   wants(event: keyof Events & string): boolean {
-    return this.#telemetry !== undefined || this.#listeners.listenerCount(event) > 0;
+    if (this.#telemetry !== undefined) return true;
+    return this.#listeners !== undefined && this.#listeners.listenerCount(event) > 0;
   }
 
   /** Tell the listeners, then the telemetry. Never throws. */
   emit<K extends keyof Events & string>(event: K, payload: Events[K]): void {
-    this.#listeners.emit(event, payload);
+    this.#listeners?.emit(event, payload);
     if (this.#telemetry === undefined) return;
     try {
       this.#telemetry.record({ primitive: this.#primitive, name: this.#name, type: event, payload });

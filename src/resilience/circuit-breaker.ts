@@ -1,11 +1,10 @@
-import { enter, joinSignals, withinSignal } from '../core/abort.ts';
+import { enter } from '../core/abort.ts';
 import { currentCallContext } from '../core/ambient.ts';
+import { type Duration, milliseconds } from '../core/duration.ts';
 import type { Unsubscribe } from '../core/emitter.ts';
 import { CircuitOpenError } from '../core/errors.ts';
 import {
   abortSource,
-  Call,
-  type CallContext,
   type Policy,
   type RunOptions,
   settle,
@@ -13,11 +12,27 @@ import {
   type Work,
   wrapWith,
 } from '../core/policy.ts';
-import { type CircuitBreakerOptions, parseCircuitOptions } from './circuit-options.ts';
+import { explainCircuit } from './circuit-explain.ts';
+import {
+  type CircuitBreakerOptions,
+  type CircuitReconfiguration,
+  parseCircuitOptions,
+} from './circuit-options.ts';
+import { onAbort, probe } from './circuit-probe.ts';
 import { CircuitRecorder } from './circuit-recorder.ts';
+import type { CircuitSnapshot } from './circuit-snapshot.ts';
 import { CircuitPermit, type CircuitToken } from './circuit-token.ts';
 import type { CircuitBreakerEvents, CircuitMetrics, CircuitState, ForcedState } from './circuit-types.ts';
+import { UntimedCalls } from './circuit-untimed.ts';
 import { withoutStack } from './refusal.ts';
+
+/** Options of {@link CircuitBreaker.trip}. */
+export interface TripOptions {
+  /** How long it stays open before it probes. Default: as the breaker's `openFor` says. */
+  readonly openFor?: Duration | undefined;
+  /** What to give as the reason. Default `manual`. */
+  readonly reason?: 'manual' | 'shared' | undefined;
+}
 
 /**
  * Stops calling a dependency that fails or is slow, and finds out by a few probes when it is well again.
@@ -31,6 +46,8 @@ import { withoutStack } from './refusal.ts';
  */
 export class CircuitBreaker implements Policy {
   readonly #recorder: CircuitRecorder;
+  /** What settles the calls of the present closed period. */
+  #untimed: UntimedCalls | undefined;
 
   /** @throws InvalidOptionsError naming each option that is wrong. */
   constructor(options: CircuitBreakerOptions) {
@@ -66,6 +83,7 @@ export class CircuitBreaker implements Policy {
       totals: { ...machine.totals },
       openings: machine.openings,
       retryAfter: machine.retryAfter(now),
+      latency: this.#recorder.latency?.summary(now),
     };
   }
 
@@ -77,22 +95,17 @@ export class CircuitBreaker implements Policy {
   run<T>(work: Work<T>, options?: RunOptions): Promise<T> {
     const recorder = this.#recorder;
     const { machine } = recorder;
-    // The common call pays for two clock readings, one `then` and an addition; everything else takes the long way.
+    // The common call pays for one clock reading, one `then` and an addition; everything else takes the long way.
     if (machine.state !== 'closed' || options !== undefined || currentCallContext() !== undefined) {
       return this.#runGuarded(work, options);
     }
-    const { generation } = machine;
-    const startedAt = recorder.clock.now();
-    return settle(work, unlimitedCall).then(
-      (result) => {
-        recorder.resolved(generation, startedAt, result);
-        return result;
-      },
-      (error) => {
-        recorder.rejected(generation, startedAt, error);
-        throw error;
-      },
-    );
+    if (recorder.isTimed) return this.#runTimed(work);
+    let untimed = this.#untimed;
+    if (untimed?.generation !== machine.generation) {
+      untimed = new UntimedCalls(recorder);
+      this.#untimed = untimed;
+    }
+    return settle(work, unlimitedCall).then(untimed.resolved, untimed.rejected);
   }
 
   /** The same function behind this breaker: same arguments, a promise of the same result. */
@@ -106,16 +119,42 @@ export class CircuitBreaker implements Policy {
    * @throws CircuitOpenError when the call must not be made.
    */
   acquire(): CircuitToken {
-    const permit = this.#admit();
-    if (permit === undefined) throw this.#refusal();
+    const now = this.#recorder.clock.now();
+    const permit = this.#admit(now);
+    if (permit === undefined) throw this.#refusal(now);
     return permit;
   }
 
-  /** Open now, as if a threshold had been reached. Nothing happens unless it is closed or half-open. */
-  trip(cause?: unknown): void {
+  /**
+   * Open now, as if a threshold had been reached. Nothing happens unless it is closed or half-open.
+   *
+   * @param options for how long (default: as `openFor` says), and whether a sibling's opening is the reason
+   * @throws InvalidOptionsError when the duration is none
+   */
+  trip(cause?: unknown, options: TripOptions = {}): void {
     const { machine, clock, random } = this.#recorder;
+    const wait = options.openFor === undefined ? undefined : milliseconds(options.openFor, 'openFor');
     this.#recorder.refresh();
-    this.#tell(machine.trip(clock.now(), cause, random));
+    this.#tell(machine.trip(clock.now(), cause, random, { reason: options.reason ?? 'manual', wait }));
+  }
+
+  /** End the wait of an open breaker: the next call is a probe. Nothing happens in another state. */
+  endWait(): void {
+    this.#recorder.machine.endWait(this.#recorder.clock.now());
+  }
+
+  /**
+   * Open sooner for a while: multiply `failureRate`, `slowRate`, `minimumCalls` and `consecutiveFailures` by a factor.
+   *
+   * @param factor above 0, at most 1
+   * @throws RangeError when the factor is not
+   * @throws InvalidOptionsError when the duration is none
+   */
+  lowerThresholds(factor: number, duration: Duration): void {
+    if (!(factor > 0 && factor <= 1))
+      throw new RangeError(`a factor is above 0 and at most 1, not ${factor}`);
+    const { machine, clock } = this.#recorder;
+    machine.thresholds.lower(factor, clock.now() + milliseconds(duration));
   }
 
   /** Forget every recorded outcome, and close if it is open or half-open. A forced state stays. */
@@ -131,17 +170,65 @@ export class CircuitBreaker implements Policy {
     this.#tell(this.#recorder.machine.force(state));
   }
 
+  /**
+   * Go on under other options; what was recorded is kept, and so is the wait of an open breaker. An option that is
+   * given as `undefined` goes back to its default.
+   *
+   * @throws InvalidOptionsError naming each option that is wrong, and then nothing has changed.
+   */
+  reconfigure(changes: CircuitReconfiguration): void {
+    this.#recorder.reconfigure(changes);
+  }
+
+  /** What it knows, as JSON can hold it: for `initialState` or `importState` of another breaker. */
+  exportState(): CircuitSnapshot {
+    return this.#recorder.export();
+  }
+
+  /**
+   * Become what another breaker was when this was exported: its state, its recorded outcomes, what is left of its wait.
+   *
+   * @throws InvalidOptionsError when it is not what `exportState` gave.
+   */
+  importState(snapshot: CircuitSnapshot): void {
+    this.#recorder.import(snapshot);
+  }
+
+  /** In words: where it is, why, and what would change that. */
+  explain(): string {
+    const { machine, name, clock } = this.#recorder;
+    this.#recorder.refresh();
+    return explainCircuit(name, machine, clock.now());
+  }
+
   /** Listen to what happens; returns how to stop listening. */
   on<K extends keyof CircuitBreakerEvents & string>(
     event: K,
     listener: (payload: CircuitBreakerEvents[K]) => void,
   ): Unsubscribe {
-    return this.#recorder.emitter.on(event, listener);
+    return this.#recorder.on(event, listener);
+  }
+
+  #runTimed<T>(work: Work<T>): Promise<T> {
+    const recorder = this.#recorder;
+    const { generation } = recorder.machine;
+    const startedAt = recorder.clock.now();
+    return settle(work, unlimitedCall).then(
+      (result) => {
+        recorder.resolved(generation, startedAt, result);
+        return result;
+      },
+      (error) => {
+        recorder.rejected(generation, startedAt, error);
+        throw error;
+      },
+    );
   }
 
   #runGuarded<T>(work: Work<T>, options: RunOptions | undefined): Promise<T> {
-    const permit = this.#admit();
-    if (permit === undefined) return Promise.reject(this.#refusal());
+    const now = this.#recorder.clock.now();
+    const permit = this.#admit(now);
+    if (permit === undefined) return Promise.reject(this.#refusal(now));
     let begun = false;
     let off: Unsubscribe | undefined;
     const promise = enter(this.#recorder.clock, options, (context) => {
@@ -166,41 +253,26 @@ export class CircuitBreaker implements Policy {
     );
   }
 
-  #admit(): CircuitPermit | undefined {
-    const { machine, clock } = this.#recorder;
-    const change = machine.refresh(clock.now());
+  #admit(now: number): CircuitPermit | undefined {
+    const { machine } = this.#recorder;
+    const change = machine.refresh(now);
     const admission = machine.admit();
     const permit =
-      admission === 'refused' ? undefined : new CircuitPermit(this.#recorder, admission === 'probe');
+      admission === 'refused' ? undefined : new CircuitPermit(this.#recorder, admission === 'probe', now);
     // Only now: a listener that calls the breaker must not take the permit of the call that came first.
     this.#tell(change);
     return permit;
   }
 
-  #refusal(): CircuitOpenError {
-    const { machine, clock, emitter, name } = this.#recorder;
-    const retryAfter = machine.retryAfter(clock.now());
-    const { state, cause } = machine;
+  #refusal(now: number): CircuitOpenError {
+    const { machine, emitter, name } = this.#recorder;
+    const retryAfter = machine.retryAfter(now);
+    const { state, opening } = machine;
     if (emitter.wants('rejected')) emitter.emit('rejected', { state, retryAfter });
-    return withoutStack(() => new CircuitOpenError(name, state, retryAfter, cause));
+    return withoutStack(() => new CircuitOpenError(name, state, retryAfter, opening?.cause));
   }
 
   #tell(change: Parameters<CircuitRecorder['announce']>[0] | undefined): void {
     if (change !== undefined) this.#recorder.announce(change);
   }
-}
-
-/** Work under a probe's lease: its signal also aborts, and its promise rejects, when the lease expires. */
-function probe<T>(permit: CircuitPermit, context: CallContext, work: Work<T>): Promise<T> {
-  const { signal, dispose } = joinSignals(abortSource(context), permit.signal);
-  const deadline = Math.min(context.deadline ?? Number.POSITIVE_INFINITY, permit.expiresAt);
-  const leased = new Call(signal, context.attempt, deadline);
-  return withinSignal(signal, () => settle(work, leased)).finally(dispose);
-}
-
-/** Call the listener when the signal aborts. Work that ignores its signal would otherwise never be counted. */
-function onAbort(signal: AbortSignal, listener: (reason: unknown) => void): Unsubscribe {
-  const heard = (): void => listener(signal.reason);
-  signal.addEventListener('abort', heard, { once: true });
-  return () => signal.removeEventListener('abort', heard);
 }

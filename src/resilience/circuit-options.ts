@@ -1,5 +1,6 @@
-import { constant } from '../core/backoff.ts';
+import { type Backoff, constant } from '../core/backoff.ts';
 import type { Duration } from '../core/duration.ts';
+import { InvalidOptionsError } from '../core/errors.ts';
 import {
   durationOption,
   functionOption,
@@ -9,6 +10,7 @@ import {
   z,
 } from '../core/options.ts';
 import type { Runtime } from '../core/runtime.ts';
+import type { CircuitSnapshot } from './circuit-snapshot.ts';
 import type { CircuitSettings } from './circuit-types.ts';
 import { askBackoff, type Wait, waitOption } from './wait.ts';
 
@@ -65,9 +67,26 @@ export interface CircuitBreakerOptions {
    * Default: none. One that throws counts the error as a failure.
    */
   readonly ignore?: ((error: unknown) => boolean) | undefined;
+  /**
+   * How long after its construction it only records and does not open by itself: for caches and connections that are
+   * cold at the start. Default 0.
+   */
+  readonly warmUp?: Duration | undefined;
+  /**
+   * Measure how long calls take, for `metrics.latency`: over the last one to two of these durations. At least 1 ms.
+   * Default: not measured, which saves each call a reading of the clock.
+   */
+  readonly latency?: Duration | undefined;
+  /** Begin as another breaker was when `exportState()` was called on it. Default: closed and empty. */
+  readonly initialState?: CircuitSnapshot | undefined;
   /** Clock, randomness and telemetry. Default: the system's. */
   readonly runtime?: Partial<Runtime> | undefined;
 }
+
+/** What `reconfigure` may change: every option but those that only matter at the beginning. */
+export type CircuitReconfiguration = Partial<
+  Omit<CircuitBreakerOptions, 'name' | 'warmUp' | 'initialState' | 'runtime'>
+>;
 
 /** The user's judgement of outcomes. */
 export interface CircuitPredicates {
@@ -77,6 +96,7 @@ export interface CircuitPredicates {
 }
 
 const defaultOpenFor = 5_000;
+const defaultBackoff = constant(defaultOpenFor);
 const shortestWindow = 10;
 const largestWindow = 1_000_000;
 
@@ -97,7 +117,7 @@ const schema = z
     consecutiveFailures: countOption.optional(),
     window: windowOption.default({ time: 10_000 }),
     minimumCalls: countOption.default(10),
-    openFor: waitOption().default(() => constant(defaultOpenFor)),
+    openFor: waitOption().default(() => defaultBackoff),
     maxRetryAfter: durationOption().default(60_000),
     halfOpen: z
       .strictObject({
@@ -110,6 +130,10 @@ const schema = z
     isFailure: functionOption<(error: unknown) => boolean>().optional(),
     isFailureResult: functionOption<(result: unknown) => boolean>().optional(),
     ignore: functionOption<(error: unknown) => boolean>().optional(),
+    warmUp: durationOption().default(0),
+    latency: durationOption(1).optional(),
+    // Checked where it is taken up.
+    initialState: z.custom<CircuitSnapshot>(isObject, { error: 'what exportState() gave' }).optional(),
     runtime: runtimeOption(),
   })
   .refine((o) => o.slowRate === undefined || o.slowThreshold !== undefined, {
@@ -117,35 +141,107 @@ const schema = z
     error: 'a duration, because slowRate is given',
   });
 
-/** What the options of a breaker come to. */
-export interface ParsedCircuitOptions {
+/** A breaker's options, checked. Breakers that differ in name only share one set of settings. */
+export class CircuitConfiguration {
   readonly name: string;
   readonly settings: CircuitSettings;
   readonly predicates: CircuitPredicates;
   readonly runtime: Partial<Runtime> | undefined;
+  readonly initialState: CircuitSnapshot | undefined;
+  readonly #given: CircuitBreakerOptions;
+
+  constructor(given: CircuitBreakerOptions, parsed: Omit<CircuitConfiguration, 'named' | 'changed'>) {
+    this.name = parsed.name;
+    this.settings = parsed.settings;
+    this.predicates = parsed.predicates;
+    this.runtime = parsed.runtime;
+    this.initialState = parsed.initialState;
+    this.#given = given;
+  }
+
+  /** The same under another name, which is not checked: keys of keyed breakers may be anything. */
+  named(name: string): CircuitConfiguration {
+    return new CircuitConfiguration(this.#given, { ...this, name });
+  }
+
+  /**
+   * The same with some options changed; one that is `undefined` goes back to its default.
+   *
+   * @throws InvalidOptionsError naming each option that is wrong.
+   */
+  changed(changes: CircuitReconfiguration): CircuitConfiguration {
+    refuseFixed(changes);
+    const halfOpen =
+      'halfOpen' in changes
+        ? changes.halfOpen && { ...this.#given.halfOpen, ...changes.halfOpen }
+        : this.#given.halfOpen;
+    const parsed = parseCircuitOptions({ ...this.#given, ...changes, halfOpen });
+    return parsed.named(this.name);
+  }
+}
+
+const fixed = ['name', 'warmUp', 'initialState', 'runtime'];
+
+function refuseFixed(changes: object): void {
+  const issues = fixed
+    .filter((field) => field in changes)
+    .map((field) => ({ field, received: 'a change', accepts: 'no change; make a new breaker' }));
+  if (issues.length > 0) throw new InvalidOptionsError('reconfigure', issues);
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
 }
 
 /**
- * Check a breaker's options and complete them.
+ * Check a breaker's options and complete them. What is a configuration already is taken as it is.
  *
  * @throws InvalidOptionsError naming each field that is wrong.
  */
-export function parseCircuitOptions(options: CircuitBreakerOptions): ParsedCircuitOptions {
+export function parseCircuitOptions(
+  options: CircuitBreakerOptions | CircuitConfiguration,
+): CircuitConfiguration {
+  if (options instanceof CircuitConfiguration) return options;
   const parsed = parseOptions('CircuitBreaker', schema, options);
-  const { name, halfOpen, isFailure, isFailureResult, ignore, runtime } = parsed;
-  const settings: CircuitSettings = {
+  const { name, initialState, runtime } = parsed;
+  const isPlain = Object.keys(options).every((option) => option === 'name' || option === 'runtime');
+  const { settings, predicates } = isPlain ? defaults : conductOf(parsed);
+  return new CircuitConfiguration(options, { name, settings, predicates, initialState, runtime });
+}
+
+interface Conduct {
+  readonly settings: CircuitSettings;
+  readonly predicates: CircuitPredicates;
+}
+
+function conductOf(parsed: z.output<typeof schema>): Conduct {
+  const { isFailure, isFailureResult, ignore } = parsed;
+  return { settings: settingsOf(parsed), predicates: { isFailure, isFailureResult, ignore } };
+}
+
+function settingsOf(parsed: z.output<typeof schema>): CircuitSettings {
+  const { halfOpen } = parsed;
+  return {
     window: parsed.window,
     failureRate: parsed.failureRate,
     slowThreshold: parsed.slowThreshold ?? Number.POSITIVE_INFINITY,
     slowRate: parsed.slowRate ?? 0.5,
     minimumCalls: parsed.minimumCalls,
     consecutiveFailures: parsed.consecutiveFailures ?? Number.POSITIVE_INFINITY,
-    openFor: (attempt, random) => askBackoff(parsed.openFor, attempt, random, defaultOpenFor),
+    openFor: parsed.openFor === defaultBackoff ? defaultBackoff : safely(parsed.openFor),
     maxRetryAfter: parsed.maxRetryAfter,
     probes: halfOpen.permits,
     maxWait: halfOpen.maxWait,
     early: halfOpen.early,
     failFast: halfOpen.failFast,
+    warmUp: parsed.warmUp,
+    latency: parsed.latency,
   };
-  return { name, settings, predicates: { isFailure, isFailureResult, ignore }, runtime };
 }
+
+function safely(openFor: Backoff): Backoff {
+  return (attempt, random) => askBackoff(openFor, attempt, random, defaultOpenFor);
+}
+
+/** Ten thousand breakers without options of their own need not have ten thousand copies of these. */
+const defaults: Conduct = conductOf(schema.parse({ name: 'default' }));

@@ -1,10 +1,12 @@
 import type { Clock } from '../core/clock.ts';
-import { Emitter } from '../core/emitter.ts';
+import { Emitter, type Unsubscribe } from '../core/emitter.ts';
 import { warnOf } from '../core/log.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
-import type { CircuitPredicates, ParsedCircuitOptions } from './circuit-options.ts';
+import type { CircuitConfiguration, CircuitPredicates, CircuitReconfiguration } from './circuit-options.ts';
+import { type CircuitSnapshot, fromSnapshot, toSnapshot } from './circuit-snapshot.ts';
 import { CircuitMachine } from './circuit-state.ts';
-import type { CircuitBreakerEvents, CircuitChanges, CircuitSettings } from './circuit-types.ts';
+import type { CircuitBreakerEvents, CircuitChanges } from './circuit-types.ts';
+import { RecentLatency } from './latency-histogram.ts';
 import { isRefusal } from './refusal.ts';
 
 /**
@@ -15,20 +17,84 @@ export class CircuitRecorder {
   readonly name: string;
   readonly clock: Clock;
   readonly random: () => number;
-  readonly settings: CircuitSettings;
   readonly machine: CircuitMachine;
   readonly emitter: Emitter<CircuitBreakerEvents>;
-  readonly #predicates: CircuitPredicates;
+  /** Whether anybody wants to know how long calls take. */
+  isTimed = false;
+  /** How long recent calls took, if that is asked for. */
+  latency: RecentLatency | undefined;
+  #configuration: CircuitConfiguration;
 
-  constructor(options: ParsedCircuitOptions) {
-    const runtime: Runtime = resolveRuntime(options.runtime);
-    this.name = options.name;
+  constructor(configuration: CircuitConfiguration) {
+    const runtime: Runtime = resolveRuntime(configuration.runtime);
+    this.name = configuration.name;
     this.clock = runtime.clock;
     this.random = runtime.random;
-    this.settings = options.settings;
-    this.machine = new CircuitMachine(options.settings);
-    this.emitter = new Emitter('circuit-breaker', options.name, runtime.telemetry);
-    this.#predicates = options.predicates;
+    const now = this.clock.now();
+    this.machine = new CircuitMachine(configuration.settings, now);
+    this.emitter = new Emitter('circuit-breaker', configuration.name, runtime.telemetry);
+    this.#configuration = configuration;
+    this.#measure();
+    const { initialState } = configuration;
+    if (initialState !== undefined) {
+      this.machine.import(fromSnapshot(initialState, this.clock.wallTime()), now);
+    }
+  }
+
+  /** Listen; calls that have begun already may end untold. */
+  on<K extends keyof CircuitBreakerEvents & string>(
+    event: K,
+    listener: (payload: CircuitBreakerEvents[K]) => void,
+  ): Unsubscribe {
+    const off = this.emitter.on(event, listener);
+    this.#decideTiming();
+    return () => {
+      off();
+      this.#decideTiming();
+    };
+  }
+
+  /** Go on under other options. */
+  reconfigure(changes: CircuitReconfiguration): void {
+    const configuration = this.#configuration.changed(changes);
+    const keepsLatency = configuration.settings.latency === this.#configuration.settings.latency;
+    this.#configuration = configuration;
+    const change = this.machine.reconfigure(configuration.settings, this.clock.now(), this.random);
+    if (keepsLatency) this.#decideTiming();
+    else this.#measure();
+    this.emitter.emit('reconfigured', { options: Object.keys(changes) });
+    if (change !== undefined) this.announce(change);
+  }
+
+  /** What another process can take up. */
+  export(): CircuitSnapshot {
+    this.refresh();
+    return toSnapshot(this.machine.export(this.clock.now()), this.clock.wallTime());
+  }
+
+  /** Become what another breaker was. */
+  import(snapshot: CircuitSnapshot): void {
+    const { machine, clock } = this;
+    const state = fromSnapshot(snapshot, clock.wallTime());
+    const from = machine.state;
+    machine.import(state, clock.now());
+    this.announce({ type: 'imported', payload: { from, to: machine.state } });
+  }
+
+  #measure(): void {
+    const period = this.machine.settings.latency;
+    this.latency = period === undefined ? undefined : new RecentLatency(period);
+    this.#decideTiming();
+  }
+
+  #decideTiming(): void {
+    const { emitter, machine } = this;
+    this.isTimed =
+      machine.settings.slowThreshold < Number.POSITIVE_INFINITY ||
+      this.latency !== undefined ||
+      emitter.wants('succeeded') ||
+      emitter.wants('failed') ||
+      emitter.wants('ignored');
   }
 
   /** Notice that an open wait has passed. */
@@ -40,7 +106,7 @@ export class CircuitRecorder {
   /** The call gave this result. */
   resolved(generation: number, startedAt: number, result: unknown): void {
     const now = this.clock.now();
-    const { isFailureResult } = this.#predicates;
+    const { isFailureResult } = this.#configuration.predicates;
     if (isFailureResult === undefined || judgeResult(isFailureResult, result) === 'success') {
       this.succeeded(generation, now, now - startedAt);
     } else {
@@ -51,7 +117,7 @@ export class CircuitRecorder {
   /** The call gave this error. */
   rejected(generation: number, startedAt: number, error: unknown): void {
     const now = this.clock.now();
-    const verdict = judgeError(this.#predicates, error);
+    const verdict = judgeError(this.#configuration.predicates, error);
     if (verdict === 'failure') this.failed(generation, now, now - startedAt, error);
     else if (verdict === 'success') this.succeeded(generation, now, now - startedAt);
     else this.ignored(generation, now - startedAt, error);
@@ -60,19 +126,23 @@ export class CircuitRecorder {
   succeeded(generation: number, now: number, duration: number): void {
     const { machine, emitter } = this;
     const change = machine.record(generation, now, duration, false, undefined, this.random);
-    if (emitter.wants('succeeded')) emitter.emit('succeeded', { duration, slow: machine.isSlow(duration) });
+    if (isKnown(duration)) {
+      this.latency?.record(now, duration);
+      if (emitter.wants('succeeded')) emitter.emit('succeeded', { duration, slow: machine.isSlow(duration) });
+    }
     if (change !== undefined) this.announce(change);
   }
 
   failed(generation: number, now: number, duration: number, error: unknown): void {
     const change = this.machine.record(generation, now, duration, true, error, this.random);
+    if (isKnown(duration)) this.latency?.record(now, duration);
     this.#tellFailure(duration, error);
     if (change !== undefined) this.announce(change);
   }
 
   ignored(generation: number, duration: number, error: unknown): void {
     this.machine.ignore(generation);
-    if (this.emitter.wants('ignored')) this.emitter.emit('ignored', { duration, error });
+    if (isKnown(duration) && this.emitter.wants('ignored')) this.emitter.emit('ignored', { duration, error });
   }
 
   /** A probe's lease has passed. */
@@ -83,7 +153,7 @@ export class CircuitRecorder {
   }
 
   #tellFailure(duration: number, error: unknown): void {
-    if (!this.emitter.wants('failed')) return;
+    if (!isKnown(duration) || !this.emitter.wants('failed')) return;
     this.emitter.emit('failed', { duration, slow: this.machine.isSlow(duration), error });
   }
 
@@ -94,6 +164,11 @@ export class CircuitRecorder {
   }): void {
     this.emitter.emit(change.type, change.payload);
   }
+}
+
+/** Whether a duration was measured: of {@link UntimedCalls} it is NaN. */
+function isKnown(duration: number): boolean {
+  return duration >= 0;
 }
 
 function judgeResult(isFailureResult: (result: unknown) => boolean, result: unknown): 'success' | 'failure' {

@@ -16,10 +16,14 @@ import {
   type CircuitTotals,
   type ForcedState,
   forcedStates,
+  type MachineState,
+  type Opening,
+  type TripBy,
   type TripReason,
 } from './circuit-types.ts';
+import { judgeProbes, noCalls, Thresholds } from './circuit-verdict.ts';
 import { retryAfterOf } from './wait.ts';
-import { CountWindow, type OutcomeWindow, type Tally, TimeWindow } from './window.ts';
+import { type OutcomeWindow, resized, type Tally, tallyOf, windowOf } from './window.ts';
 
 /** What becomes of a call that asks to be let through. */
 export type Admission = 'free' | 'probe' | 'refused';
@@ -30,30 +34,36 @@ export class CircuitMachine {
   state: CircuitState = 'closed';
   /** Raised by every transition. */
   generation = 0;
+  /** What opened it; undefined unless it is open or half-open. */
+  opening: Opening | undefined = undefined;
+  /** Failures without a success between, up to now. */
+  consecutive = 0;
   /** Since construction; the only thing that late outcomes still count in. */
   readonly totals: CircuitTotals = { succeeded: 0, failed: 0, slow: 0, ignored: 0, rejected: 0 };
-  readonly #settings: CircuitSettings;
-  readonly #window: OutcomeWindow;
-  readonly #minimum: number;
+  #settings: CircuitSettings;
+  #window: OutcomeWindow;
+  /** What opens it while closed. */
+  readonly thresholds: Thresholds;
   #probes: Tally = noCalls;
   #permits = 0;
-  #consecutive = 0;
   #openings = 0;
   #openUntil = 0;
-  #cause: unknown;
   #warned = false;
 
-  constructor(settings: CircuitSettings) {
-    const { window, minimumCalls } = settings;
+  constructor(settings: CircuitSettings, now = 0) {
     this.#settings = settings;
-    this.#window = 'calls' in window ? new CountWindow(window.calls) : new TimeWindow(window.time);
-    // A count window smaller than the minimum could otherwise never trip.
-    this.#minimum = 'calls' in window ? Math.min(minimumCalls, window.calls) : minimumCalls;
+    this.#window = windowOf(settings.window);
+    this.thresholds = new Thresholds(settings, now);
   }
 
-  /** What opened it; undefined unless it is open or half-open. */
-  get cause(): unknown {
-    return this.#cause;
+  /** What it decides by. */
+  get settings(): CircuitSettings {
+    return this.#settings;
+  }
+
+  /** How many more probes may pass. */
+  get permits(): number {
+    return this.state === 'half-open' ? this.#permits : 0;
   }
 
   /** How often it has opened since it was last closed. */
@@ -117,8 +127,8 @@ export class CircuitMachine {
     if (generation !== this.generation || this.state === 'disabled') return undefined;
     if (this.state === 'half-open') return this.#recordProbe(now, failed, slow, cause, random);
     this.#window.add(now, failed, slow);
-    this.#consecutive = failed ? this.#consecutive + 1 : 0;
-    const reason = this.#exceeded();
+    this.consecutive = failed ? this.consecutive + 1 : 0;
+    const reason = this.thresholds.reached(this.#window, this.consecutive, now);
     if (reason === undefined) return undefined;
     return this.state === 'closed' ? this.#open(now, reason, cause, random) : this.#warn(reason, cause);
   }
@@ -137,10 +147,58 @@ export class CircuitMachine {
     return this.#open(now, 'probe-expired', cause, random);
   }
 
-  /** Open by hand. Nothing happens unless it is closed or half-open. */
-  trip(now: number, cause: unknown, random: () => number): CircuitChange | undefined {
+  /** Open by hand, or because a sibling did. Nothing happens unless it is closed or half-open. */
+  trip(
+    now: number,
+    cause: unknown,
+    random: () => number,
+    by: TripBy = { reason: 'manual' },
+  ): CircuitChange | undefined {
     if (this.state !== 'closed' && this.state !== 'half-open') return undefined;
-    return this.#open(now, 'manual', cause, random);
+    return this.#open(now, by.reason, cause, random, by.wait);
+  }
+
+  /** End an open wait, so that the next call probes. Nothing happens unless it is open. */
+  endWait(now: number): void {
+    if (this.state === 'open') this.#openUntil = now;
+  }
+
+  /** Decide by other settings from now on; what is recorded is kept. The wait of an open breaker stays as it is. */
+  reconfigure(settings: CircuitSettings, now: number, random: () => number): CircuitChange | undefined {
+    const taken = this.#settings.probes - this.#permits;
+    this.#window = resized(this.#window, this.#settings.window, settings.window, now);
+    this.#settings = settings;
+    this.thresholds.reconfigure(settings);
+    if (this.state !== 'half-open') return undefined;
+    this.#permits = Math.max(0, settings.probes - taken);
+    // Fewer probes may now be needed than have settled already, and no further outcome would come to decide it.
+    return this.#judgeProbes(now, false, undefined, random);
+  }
+
+  /** What another machine can take up. Half-open is told as open with its wait over: nobody inherits its probes. */
+  export(now: number): MachineState {
+    const { state } = this;
+    return {
+      state: state === 'half-open' ? 'open' : state,
+      wait: state === 'open' ? this.retryAfter(now) : 0,
+      openings: this.#openings,
+      consecutive: this.consecutive,
+      reason: this.opening?.reason,
+      slices: this.#window.slices(now),
+    };
+  }
+
+  /** Become what another machine was. */
+  import(from: MachineState, now: number): void {
+    this.#clear();
+    this.#window.load(from.slices, now);
+    this.consecutive = from.consecutive;
+    this.#openings = from.openings;
+    this.#enter(from.state);
+    if (from.state !== 'open') return;
+    this.#openUntil = now + from.wait;
+    const tally = tallyOf(this.#window);
+    this.opening = { reason: from.reason ?? 'manual', cause: undefined, at: now, tally };
   }
 
   /** Forget every recorded outcome; an open or half-open breaker closes, a forced one stays as it is. */
@@ -179,25 +237,40 @@ export class CircuitMachine {
       failures: failures + (failed ? 1 : 0),
       slow: slowCalls + (slow ? 1 : 0),
     };
-    const verdict = judgeProbes(this.#probes, failed, this.#settings);
+    return this.#judgeProbes(now, failed, cause, random);
+  }
+
+  #judgeProbes(
+    now: number,
+    lastFailed: boolean,
+    cause: unknown,
+    random: () => number,
+  ): CircuitChange | undefined {
+    const verdict = judgeProbes(this.#probes, lastFailed, this.#settings);
     if (verdict === undefined) return undefined;
     return verdict === 'recovered' ? this.#close('recovered') : this.#open(now, verdict, cause, random);
   }
 
-  #exceeded(): TripReason | undefined {
-    if (this.#consecutive >= this.#settings.consecutiveFailures) return 'consecutive-failures';
-    return this.#window.calls >= this.#minimum ? rateExceeded(this.#window, this.#settings) : undefined;
-  }
-
-  #open(now: number, reason: TripReason, cause: unknown, random: () => number): CircuitChange {
+  #open(
+    now: number,
+    reason: TripReason,
+    cause: unknown,
+    random: () => number,
+    fixedWait?: number,
+  ): CircuitChange {
     const from = this.state as 'closed' | 'half-open';
-    const asked = Math.min(retryAfterOf(cause), this.#settings.maxRetryAfter);
-    const wait = Math.max(asked, this.#settings.openFor(this.#openings + 1, random));
+    const wait = fixedWait ?? this.#waitAfter(cause, random);
     this.#openings += 1;
     this.#openUntil = now + wait;
-    this.#cause = cause;
+    const tally = tallyOf(from === 'closed' ? this.#window : this.#probes);
+    this.opening = { reason, cause, at: now, tally };
     this.#enter('open');
     return { type: 'opened', payload: { from, reason, cause, wait, openings: this.#openings } };
+  }
+
+  #waitAfter(cause: unknown, random: () => number): number {
+    const asked = Math.min(retryAfterOf(cause), this.#settings.maxRetryAfter);
+    return Math.max(asked, this.#settings.openFor(this.#openings + 1, random));
   }
 
   #close(reason: 'recovered' | 'manual' | 'released'): CircuitChange {
@@ -221,34 +294,9 @@ export class CircuitMachine {
   #clear(): void {
     this.#window.clear();
     this.#probes = noCalls;
-    this.#consecutive = 0;
+    this.consecutive = 0;
     this.#openings = 0;
-    this.#cause = undefined;
+    this.opening = undefined;
     this.#warned = false;
   }
-}
-
-const noCalls: Tally = { calls: 0, failures: 0, slow: 0 };
-
-function rateExceeded({ calls, failures, slow }: Tally, settings: CircuitSettings): TripReason | undefined {
-  // Divide, do not multiply: 7 / 100 is 0.07 in floating point, but 0.07 * 100 is more than 7.
-  if (failures / calls >= settings.failureRate) return 'failure-rate';
-  return slow / calls >= settings.slowRate ? 'slow-rate' : undefined;
-}
-
-/** What the probes so far say: why to open again, that the dependency recovered, or nothing yet. */
-function judgeProbes(
-  tally: Tally,
-  lastFailed: boolean,
-  settings: CircuitSettings,
-): TripReason | 'recovered' | undefined {
-  if (settings.failFast && lastFailed) return 'first-failure';
-  const needed = Math.min(settings.minimumCalls, settings.probes);
-  if (tally.calls >= needed) return rateExceeded(tally, settings) ?? 'recovered';
-  if (!settings.early) return undefined;
-  const ifAllSucceed = rateExceeded({ ...tally, calls: needed }, settings);
-  if (ifAllSucceed !== undefined) return ifAllSucceed;
-  const left = needed - tally.calls;
-  const ifAllFail = { calls: needed, failures: tally.failures + left, slow: tally.slow + left };
-  return rateExceeded(ifAllFail, settings) === undefined ? 'recovered' : undefined;
 }

@@ -30,18 +30,20 @@ export class CircuitPermit implements CircuitToken {
   readonly startedAt: number;
   readonly isProbe: boolean;
   readonly #recorder: CircuitRecorder;
+  readonly #maxWait: number;
   readonly #lease: Timer | undefined;
   #controller: AbortController | undefined;
   #expiry: TimeoutError | undefined;
   #settled = false;
 
-  constructor(recorder: CircuitRecorder, isProbe: boolean) {
+  constructor(recorder: CircuitRecorder, isProbe: boolean, now: number) {
     this.generation = recorder.machine.generation;
-    this.startedAt = recorder.clock.now();
+    this.startedAt = now;
     this.isProbe = isProbe;
     this.#recorder = recorder;
+    this.#maxWait = recorder.machine.settings.maxWait;
     // The timer does not hold the process: whoever waits for the probe does, if anybody.
-    if (isProbe) this.#lease = recorder.clock.schedule(recorder.settings.maxWait, () => this.#expire());
+    if (isProbe) this.#lease = recorder.clock.schedule(this.#maxWait, () => this.#expire());
   }
 
   get signal(): AbortSignal {
@@ -53,7 +55,7 @@ export class CircuitPermit implements CircuitToken {
 
   /** When the lease ends; Infinity for a call that is no probe. */
   get expiresAt(): number {
-    return this.isProbe ? this.startedAt + this.#recorder.settings.maxWait : Number.POSITIVE_INFINITY;
+    return this.isProbe ? this.startedAt + this.#maxWait : Number.POSITIVE_INFINITY;
   }
 
   success(duration?: number): void {
@@ -98,8 +100,8 @@ export class CircuitPermit implements CircuitToken {
 
   #expire(): void {
     this.#settled = true;
-    const { clock, name, settings } = this.#recorder;
-    this.#expiry = new TimeoutError(settings.maxWait, { what: `a probe of circuit breaker ${name}` });
+    const { clock, name } = this.#recorder;
+    this.#expiry = new TimeoutError(this.#maxWait, { what: `a probe of circuit breaker ${name}` });
     const now = clock.now();
     this.#recorder.expired(this.generation, now, now - this.startedAt, this.#expiry);
     this.#controller?.abort(this.#expiry);

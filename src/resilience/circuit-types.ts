@@ -1,6 +1,7 @@
 /** The words that the breaker's machine, its shell and its users share. */
 import type { Backoff } from '../core/backoff.ts';
-import type { Tally } from './window.ts';
+import type { LatencySummary } from './latency-histogram.ts';
+import type { Slice, Tally, WindowSize } from './window.ts';
 
 /**
  * Where a breaker is. `closed`: calls pass and are counted. `open`: they are rejected. `half-open`: a few probes pass.
@@ -19,14 +20,18 @@ export const forcedStates: Readonly<Record<ForcedState, 'forced-open' | 'disable
   'metrics-only': 'metrics-only',
 };
 
-/** Why a breaker opened. `first-failure` and `probe-expired` only happen while half-open. */
+/**
+ * Why a breaker opened. `first-failure` and `probe-expired` only happen while half-open; `manual` is `trip()`, and
+ * `shared` that a sibling in another process had opened.
+ */
 export type TripReason =
   | 'failure-rate'
   | 'slow-rate'
   | 'consecutive-failures'
   | 'first-failure'
   | 'probe-expired'
-  | 'manual';
+  | 'manual'
+  | 'shared';
 
 /** It opened. */
 export interface CircuitOpened {
@@ -63,6 +68,18 @@ export interface CircuitForced {
 export interface CircuitWouldTrip {
   readonly reason: TripReason;
   readonly cause: unknown;
+}
+
+/** Other options are in force. */
+export interface CircuitReconfigured {
+  /** Names of the options that were given. */
+  readonly options: readonly string[];
+}
+
+/** It took up an exported state. */
+export interface CircuitImported {
+  readonly from: CircuitState;
+  readonly to: CircuitState;
 }
 
 /** A call was rejected without being made. */
@@ -103,10 +120,12 @@ export interface CircuitChanges {
   readonly closed: CircuitClosed;
   readonly forced: CircuitForced;
   readonly wouldTrip: CircuitWouldTrip;
+  readonly imported: CircuitImported;
 }
 
 /** Every event of a breaker. */
 export interface CircuitBreakerEvents extends CircuitChanges {
+  readonly reconfigured: CircuitReconfigured;
   readonly rejected: CircuitRejected;
   readonly succeeded: CircuitCallSucceeded;
   readonly failed: CircuitCallFailed;
@@ -138,11 +157,13 @@ export interface CircuitMetrics {
   readonly openings: number;
   /** Milliseconds until a call may pass; 0 when one may at any moment, Infinity while forced open. */
   readonly retryAfter: number;
+  /** How long recent calls took; undefined unless the option `latency` is given. */
+  readonly latency: LatencySummary | undefined;
 }
 
 /** A breaker's options, checked and completed; milliseconds and numbers only. */
 export interface CircuitSettings {
-  readonly window: { readonly calls: number } | { readonly time: number };
+  readonly window: WindowSize;
   readonly failureRate: number;
   readonly slowRate: number;
   /** Infinity when slow calls do not matter. */
@@ -158,4 +179,37 @@ export interface CircuitSettings {
   readonly failFast: boolean;
   /** The lease of a probe. */
   readonly maxWait: number;
+  /** How long it only records, after its construction. */
+  readonly warmUp: number;
+  /** How long latencies are kept, at least; undefined when they are not measured. */
+  readonly latency: number | undefined;
+}
+
+/** What opened a breaker. */
+export interface Opening {
+  readonly reason: TripReason;
+  /** The error, or the result that counted as one, that decided it; undefined when there was none. */
+  readonly cause: unknown;
+  /** Of the monotonic clock. */
+  readonly at: number;
+  /** The outcomes that it was decided from. */
+  readonly tally: Tally;
+}
+
+/** Why, and for how long, it is opened from outside. */
+export interface TripBy {
+  readonly reason: 'manual' | 'shared';
+  /** Milliseconds. Default: as after any failure. */
+  readonly wait?: number | undefined;
+}
+
+/** What a machine carries to another process. Times are durations, since clocks differ. */
+export interface MachineState {
+  readonly state: Exclude<CircuitState, 'half-open'>;
+  /** Milliseconds until a call may pass, while open. */
+  readonly wait: number;
+  readonly openings: number;
+  readonly consecutive: number;
+  readonly reason: TripReason | undefined;
+  readonly slices: readonly Slice[];
 }

@@ -21,8 +21,13 @@ export {
   type BulkheadQueued,
   type BulkheadRejected,
 } from './bulkhead.ts';
-export { CircuitBreaker } from './circuit-breaker.ts';
-export type { CircuitBreakerOptions, HalfOpenOptions } from './circuit-options.ts';
+export { CircuitBreaker, type TripOptions } from './circuit-breaker.ts';
+export type {
+  CircuitBreakerOptions,
+  CircuitReconfiguration,
+  HalfOpenOptions,
+} from './circuit-options.ts';
+export type { CircuitSnapshot } from './circuit-snapshot.ts';
 export type { CircuitToken } from './circuit-token.ts';
 export type {
   CircuitBreakerEvents,
@@ -33,8 +38,10 @@ export type {
   CircuitClosed,
   CircuitForced,
   CircuitHalfOpened,
+  CircuitImported,
   CircuitMetrics,
   CircuitOpened,
+  CircuitReconfigured,
   CircuitRejected,
   CircuitState,
   CircuitTotals,
@@ -59,6 +66,7 @@ export {
   type HedgeWon,
   hedge,
 } from './hedge.ts';
+export type { LatencySummary } from './latency-histogram.ts';
 export { pipeline } from './pipeline.ts';
 export {
   type RateLimitedRunOptions,
@@ -85,4 +93,4 @@ export type {
 } from './retry-options.ts';
 export { type TimeoutOptions, timeout } from './timeout.ts';
 export type { Wait } from './wait.ts';
-export type { Tally } from './window.ts';
+export type { Slice, Tally } from './window.ts';

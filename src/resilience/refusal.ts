@@ -1,4 +1,5 @@
 import { BulkheadFullError, CircuitOpenError, RateLimitedError } from '../core/errors.ts';
+import { HoldfastError } from '../core/holdfast-error.ts';
 
 /**
  * Make an error without collecting its stack: a refusal is an answer, not a fault, it comes thousands of times a
@@ -6,20 +7,29 @@ import { BulkheadFullError, CircuitOpenError, RateLimitedError } from '../core/e
  */
 export function withoutStack<E extends Error>(make: () => E): E {
   const limit = Error.stackTraceLimit;
-  // Reflect.set: on a frozen Error an assignment would throw.
-  Reflect.set(Error, 'stackTraceLimit', 0);
+  limitStacks(0);
   try {
     return make();
   } finally {
-    Reflect.set(Error, 'stackTraceLimit', limit);
+    limitStacks(limit);
   }
 }
 
+function limitStacks(limit: number): void {
+  try {
+    Error.stackTraceLimit = limit;
+  } catch {
+    // Error is frozen here (node --frozen-intrinsics); stacks stay as they are.
+  }
+}
+
+const refusals: ReadonlySet<string> = new Set([
+  BulkheadFullError.code,
+  RateLimitedError.code,
+  CircuitOpenError.code,
+]);
+
 /** Whether a policy of ours refused the call before it was made, which says nothing about the dependency. */
 export function isRefusal(error: unknown): boolean {
-  return (
-    error instanceof BulkheadFullError ||
-    error instanceof RateLimitedError ||
-    error instanceof CircuitOpenError
-  );
+  return error instanceof HoldfastError && refusals.has(error.code);
 }

@@ -277,6 +277,8 @@ const settings = fc.record({
   early: fc.boolean(),
   failFast: fc.boolean(),
   maxWait: fc.constant(1_000),
+  warmUp: fc.constant(0),
+  latency: fc.constant(undefined),
 });
 
 const seed = Number(process.env.HOLDFAST_SEED ?? 2026);

@@ -16,6 +16,8 @@ const settings: CircuitSettings = {
   early: false,
   failFast: false,
   maxWait: 30_000,
+  warmUp: 0,
+  latency: undefined,
 };
 
 /** A machine at a time that the test moves by hand. */
@@ -337,7 +339,7 @@ describe('CircuitMachine', () => {
     bench.machine.refresh(bench.now);
     bench.probe('.');
     expect(bench.machine.tally(bench.now)).toMatchObject({ calls: 0, failures: 0 });
-    expect(bench.machine.cause).toBeUndefined();
+    expect(bench.machine.opening).toBeUndefined();
     bench.play('xxx');
     expect(bench.machine.state).toBe('closed');
   });

@@ -45,10 +45,10 @@ const machine = [
   ],
   [
     '> for >= at the failure rate',
-    'failures / calls >= settings.failureRate',
-    'failures / calls > settings.failureRate',
+    'failures / calls >= rules.failureRate',
+    'failures / calls > rules.failureRate',
   ],
-  ['> for >= at the slow rate', 'slow / calls >= settings.slowRate', 'slow / calls > settings.slowRate'],
+  ['> for >= at the slow rate', 'slow / calls >= rules.slowRate', 'slow / calls > rules.slowRate'],
   [
     '>= for > at the slow threshold',
     'duration > this.#settings.slowThreshold',
@@ -56,25 +56,25 @@ const machine = [
   ],
   [
     'multiplied, not divided',
-    'failures / calls >= settings.failureRate',
-    'failures >= settings.failureRate * calls',
+    'failures / calls >= rules.failureRate',
+    'failures >= rules.failureRate * calls',
   ],
-  ['> for >= at the minimum', 'this.#window.calls >= this.#minimum', 'this.#window.calls > this.#minimum'],
+  ['> for >= at the minimum', 'tally.calls >= rules.minimum', 'tally.calls > rules.minimum'],
   ['the minimum is not bounded by the window', 'Math.min(minimumCalls, window.calls)', 'minimumCalls'],
   [
     '> for >= at failures in a row',
-    'this.#consecutive >= this.#settings',
-    'this.#consecutive > this.#settings',
+    'consecutive >= rules.consecutiveFailures',
+    'consecutive > rules.consecutiveFailures',
   ],
   [
     'a success does not end a row of failures',
-    'failed ? this.#consecutive + 1 : 0',
-    'failed ? this.#consecutive + 1 : this.#consecutive',
+    'failed ? this.consecutive + 1 : 0',
+    'failed ? this.consecutive + 1 : this.consecutive',
   ],
   [
     'only failures are decided on',
-    'const reason = this.#exceeded();',
-    'const reason = failed ? this.#exceeded() : undefined;',
+    'const reason = this.thresholds.reached(',
+    'const reason = !failed ? undefined : this.thresholds.reached(',
   ],
   ['the wait is over too late', 'now < this.#openUntil', 'now <= this.#openUntil'],
   ['openings are not counted up', 'this.#openings += 1;', 'this.#openings = 1;'],
@@ -88,7 +88,7 @@ const machine = [
   ['closing does not clear the window', 'this.#window.clear();', ''],
   [
     'closing does not clear the row of failures',
-    'this.#consecutive = 0;\n    this.#openings',
+    'this.consecutive = 0;\n    this.#openings',
     'this.#openings',
   ],
   ['closing does not clear the openings', 'this.#openings = 0;\n', ''],
@@ -118,7 +118,10 @@ const machine = [
     "if (this.state !== 'closed' && this.state !== 'half-open') return undefined;\n    return this.#open(now, 'manual'",
     "return this.#open(now, 'manual'",
   ],
-].map(([name, find, replace]) => ({ file: 'circuit-state.ts', name, find, replace }));
+].map(([name, find, replace]) => {
+  const inMachine = readFileSync(join(root, 'src/resilience/circuit-state.ts'), 'utf8').includes(find);
+  return { file: inMachine ? 'circuit-state.ts' : 'circuit-verdict.ts', name, find, replace };
+});
 
 const others = [
   [
@@ -161,13 +164,13 @@ const others = [
     'permit.rejected(error);',
   ],
   [
-    'circuit-breaker.ts',
+    'circuit-probe.ts',
     'listeners stay on the signal',
     "return () => signal.removeEventListener('abort', heard);",
     'return () => {};',
   ],
   [
-    'circuit-breaker.ts',
+    'circuit-probe.ts',
     'a hung probe is not ended',
     'return withinSignal(signal, () => settle(work, leased)).finally(dispose);',
     'return settle(work, leased).finally(dispose);',
@@ -209,8 +212,8 @@ const others = [
     "if (isRefusal(error) || ignore?.(error)) return 'ignored';\n",
     '',
   ],
-  ['refusal.ts', 'rejections have a stack', "Reflect.set(Error, 'stackTraceLimit', 0);", ''],
-  ['refusal.ts', 'stacks are off for ever', "Reflect.set(Error, 'stackTraceLimit', limit);", ''],
+  ['refusal.ts', 'rejections have a stack', 'limitStacks(0);', ''],
+  ['refusal.ts', 'stacks are off for ever', '    limitStacks(limit);', ''],
   ['retry.ts', 'one attempt too many', 'if (attempt >= attempts)', 'if (attempt > attempts)'],
   [
     'retry.ts',

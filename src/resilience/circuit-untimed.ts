@@ -1,0 +1,27 @@
+import type { CircuitRecorder } from './circuit-recorder.ts';
+
+/**
+ * The calls of one closed period whose durations nobody asks for. All of them are settled by the same two functions,
+ * so that a call makes no closure and reads the clock once.
+ */
+export class UntimedCalls {
+  readonly generation: number;
+  readonly resolved: <T>(result: T) => T;
+  readonly rejected: (error: unknown) => never;
+
+  constructor(recorder: CircuitRecorder) {
+    const { generation } = recorder.machine;
+    this.generation = generation;
+    this.resolved = (result) => {
+      recorder.resolved(generation, unknownStart, result);
+      return result;
+    };
+    this.rejected = (error) => {
+      recorder.rejected(generation, unknownStart, error);
+      throw error;
+    };
+  }
+}
+
+/** Makes every duration NaN: it is longer than nothing, and in no event and no histogram. */
+const unknownStart = Number.NaN;
