@@ -74,6 +74,7 @@ export {
   type RateLimiterEvents,
   type RateLimiterOptions,
   type RateLimiterRejected,
+  type RateStoreFailed,
 } from './rate-limiter.ts';
 export { retry } from './retry.ts';
 export {

@@ -1,0 +1,2 @@
+export type { IoRedisClient, NodeRedisClient, RedisClient } from './client.ts';
+export { type RedisRateStoreOptions, redisRateStore } from './rate-store.ts';
