@@ -22,11 +22,24 @@ export {
   type BulkheadRejected,
 } from './bulkhead.ts';
 export { CircuitBreaker, type TripOptions } from './circuit-breaker.ts';
+export {
+  CircuitBreakers,
+  type CircuitBreakersEvents,
+  type CircuitBreakersOptions,
+  type KeyedBreaker,
+} from './circuit-breakers.ts';
 export type {
   CircuitBreakerOptions,
   CircuitReconfiguration,
   HalfOpenOptions,
 } from './circuit-options.ts';
+export {
+  CircuitSharing,
+  type CircuitSharingEvents,
+  type CircuitSharingOptions,
+  type SiblingHeeded,
+  type TellingFailed,
+} from './circuit-sharing.ts';
 export type { CircuitSnapshot } from './circuit-snapshot.ts';
 export type { CircuitToken } from './circuit-token.ts';
 export type {

@@ -1,4 +1,5 @@
 export { type MemoryBusOptions, memoryBus } from './bus.ts';
+export { type MemoryCircuitStoreOptions, memoryCircuitStore } from './circuit-store.ts';
 export { type MemoryConfig, type MemoryConfigOptions, memoryConfig } from './config.ts';
 export { type MemoryRateStoreOptions, memoryRateStore } from './rate-store.ts';
 export { type MemoryRegistry, type MemoryRegistryOptions, memoryRegistry } from './registry.ts';

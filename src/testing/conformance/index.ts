@@ -1,4 +1,9 @@
 export {
+  type CircuitStoreConformanceOptions,
+  type CircuitStoreHarness,
+  circuitStoreConformance,
+} from './circuit-store.ts';
+export {
   type ConfigSourceConformanceOptions,
   type ConfigSourceHarness,
   configSourceConformance,
