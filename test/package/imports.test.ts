@@ -30,6 +30,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   telemetry: ['core', 'ports'],
   adapters: ['core', 'ports'],
   integrations: ['core', 'ports'],
+  opossum: ['core', 'ports', 'resilience'],
   testing: ['core', 'ports'],
   sidecar: ['core', 'ports', 'resilience', 'discovery', 'config', 'saga', 'gateway', 'telemetry'],
   dashboard: ['core', 'ports', 'resilience', 'discovery', 'config', 'saga', 'gateway'],
