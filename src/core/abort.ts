@@ -1,5 +1,5 @@
 import { currentCallContext } from './ambient.ts';
-import type { Clock } from './clock.ts';
+import type { Clock, Timer } from './clock.ts';
 import { durationAccepts, parseDuration } from './duration.ts';
 import { InvalidOptionsError, TimeoutError } from './errors.ts';
 import { describe } from './options.ts';
@@ -12,6 +12,7 @@ import {
   unlimitedCall,
   type Work,
 } from './policy.ts';
+import { type QueueEntry, type TimerQueue, timerQueue } from './timer-queue.ts';
 
 /**
  * Turn a verb's options into the context of its work, and enforce `signal`, `deadline` and `timeout` around it:
@@ -118,32 +119,112 @@ export class AbortableCall extends Call {
   }
 }
 
+/** Options of {@link within}. */
+export interface WithinOptions {
+  /** Whether the error says when the event loop was blocked for most of the limit. Default true. */
+  readonly noticeLag?: boolean;
+}
+
 /**
  * Run work within a time limit: reject with {@link TimeoutError} when it passes, or with the outer signal's reason,
  * and abort the work's own signal, and only that one. What the work does later is ignored. Where no time is left, the
  * work is not begun.
  */
-export function within<T>(clock: Clock, limit: number, outer: CallContext, work: Work<T>): Promise<T> {
-  const outerSource = abortSource(outer);
-  if (outerSource?.aborted) return Promise.reject(outerSource.reason);
+export function within<T>(
+  clock: Clock,
+  limit: number,
+  outer: CallContext,
+  work: Work<T>,
+  options?: WithinOptions,
+): Promise<T> {
+  const source = abortSource(outer);
+  if (source?.aborted) return Promise.reject(source.reason);
   const now = clock.now();
-  const deadline = earlier(outer.deadline, now + limit);
-  const effective = Math.max(0, Math.min(limit, (deadline ?? Number.POSITIVE_INFINITY) - now));
-  if (effective === 0) return Promise.reject(new TimeoutError(0));
-  const context = new AbortableCall(undefined, outer.attempt, deadline, outer.retryBudget);
+  const own = now + limit;
+  const outerFirst = outer.deadline !== undefined && outer.deadline < own;
+  const deadline = outerFirst ? (outer.deadline ?? own) : own;
+  const effective = deadline - now;
+  if (effective <= 0) return Promise.reject(new TimeoutError(0));
+  const call = new TimedCall(outer, deadline, outerFirst ? effective : limit, options?.noticeLag ?? true);
   return new Promise<T>((resolve, reject) => {
-    const finish = (): void => {
-      timer.cancel();
-      outerSource?.removeEventListener('abort', onAbort);
-    };
-    const giveUp = (reason: unknown): void => {
-      finish();
-      reject(reason);
-      context.abort(reason);
-    };
-    const onAbort = (): void => giveUp(outerSource?.reason);
-    const timer = clock.schedule(effective, () => giveUp(new TimeoutError(effective)), { hold: true });
-    outerSource?.addEventListener('abort', onAbort, { once: true });
-    settle(work, context).finally(finish).then(resolve, reject);
+    call.begin(clock, now, outerFirst, source, reject);
+    settle(work, call).then(
+      (result) => call.settled(resolve, result),
+      (error) => call.settled(reject, error),
+    );
   });
+}
+
+/** A timeout is put down to the event loop where that was blocked for this share of the limit, or more. */
+const blamedShare = 0.75;
+
+/** The context of work under a time limit, and the limit itself. */
+class TimedCall extends AbortableCall implements QueueEntry {
+  dueAt = 0;
+  blockedBefore = 0;
+  before: QueueEntry | undefined = undefined;
+  after: QueueEntry | undefined = undefined;
+  readonly #limit: number;
+  readonly #noticeLag: boolean;
+  #queue: TimerQueue | undefined;
+  #timer: Timer | undefined;
+  #outer: AbortSignal | undefined;
+  #onAbort: (() => void) | undefined;
+  #reject: ((error: unknown) => void) | undefined;
+
+  constructor(outer: CallContext, deadline: number, limit: number, noticeLag: boolean) {
+    super(undefined, outer.attempt, deadline, outer.retryBudget);
+    this.#limit = limit;
+    this.#noticeLag = noticeLag;
+  }
+
+  /** Start the clock, and listen to the outer signal. */
+  begin(
+    clock: Clock,
+    now: number,
+    alone: boolean,
+    outer: AbortSignal | undefined,
+    reject: (error: unknown) => void,
+  ): void {
+    this.#reject = reject;
+    if (alone) {
+      // What is left of an outer limit is seldom as long as anything else.
+      const due = now + this.#limit;
+      this.#timer = clock.schedule(this.#limit, () => this.expire(clock.now() - due), { hold: true });
+    } else {
+      this.#queue = timerQueue(clock, this.#limit);
+      this.#queue.add(this, now);
+    }
+    if (outer === undefined) return;
+    this.#outer = outer;
+    this.#onAbort = () => this.#giveUp(outer.reason);
+    outer.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  /** The work has settled: pass that on, unless the call is over. */
+  settled<V>(pass: (value: V) => void, value: V): void {
+    if (this.#end() !== undefined) pass(value);
+  }
+
+  expire(blocked: number): void {
+    this.#queue = undefined;
+    const lag = this.#noticeLag && blocked >= this.#limit * blamedShare ? blocked : 0;
+    this.#giveUp(new TimeoutError(this.#limit, { lag }));
+  }
+
+  #giveUp(reason: unknown): void {
+    this.#end()?.(reason);
+    this.abort(reason);
+  }
+
+  /** Stop everything; gives how to reject, the first time. */
+  #end(): ((error: unknown) => void) | undefined {
+    const reject = this.#reject;
+    if (reject === undefined) return undefined;
+    this.#reject = undefined;
+    this.#queue?.remove(this);
+    this.#timer?.cancel();
+    if (this.#onAbort !== undefined) this.#outer?.removeEventListener('abort', this.#onAbort);
+    return reject;
+  }
 }

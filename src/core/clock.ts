@@ -8,6 +8,11 @@ import { performance } from 'node:perf_hooks';
 export interface Timer {
   /** Forget the callback. Idempotent. */
   cancel(): void;
+  /**
+   * Change whether it keeps the process alive. A clock whose timers cannot may leave it out; timers that are kept for
+   * later are then cancelled and made anew.
+   */
+  hold?(on: boolean): void;
 }
 
 /** Options of {@link Clock.schedule}. */
@@ -38,7 +43,7 @@ class SystemTimer implements Timer {
   #handle: NodeJS.Timeout | undefined;
   #remaining: number;
   readonly #callback: () => void;
-  readonly #hold: boolean;
+  #hold: boolean;
 
   constructor(delay: number, callback: () => void, hold: boolean) {
     this.#remaining = delay;
@@ -56,6 +61,12 @@ class SystemTimer implements Timer {
 
   cancel(): void {
     clearTimeout(this.#handle);
+  }
+
+  hold(on: boolean): void {
+    this.#hold = on;
+    if (on) this.#handle?.ref();
+    else this.#handle?.unref();
   }
 }
 

@@ -52,13 +52,21 @@ export class TimeoutError extends HoldfastError {
   static override readonly code = 'HOLDFAST_TIMEOUT';
   /** The limit that was exceeded, in milliseconds. */
   readonly limit: number;
+  /**
+   * For how many milliseconds of the call this process's own event loop was blocked, when that was most of the limit,
+   * else 0. Above 0 the timeout says nothing about the dependency, and no breaker counts it.
+   */
+  readonly lag: number;
 
-  constructor(limit: number, options: HoldfastErrorOptions & { readonly what?: string } = {}) {
-    super(`${options.what ?? 'the call'} did not settle within ${Math.round(limit)} ms`, {
-      retryable: true,
-      ...options,
-    });
+  constructor(
+    limit: number,
+    options: HoldfastErrorOptions & { readonly what?: string; readonly lag?: number } = {},
+  ) {
+    const { what = 'the call', lag = 0 } = options;
+    const blame = lag > 0 ? `; the event loop was blocked for ${Math.round(lag)} ms of it` : '';
+    super(`${what} did not settle within ${Math.round(limit)} ms${blame}`, { retryable: true, ...options });
     this.limit = limit;
+    this.lag = lag;
   }
 }
 

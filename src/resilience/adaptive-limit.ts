@@ -116,8 +116,11 @@ export function adaptiveLimit(options: AdaptiveLimitOptions): AdaptiveLimitPolic
   return new AdaptiveLimit(parseOptions('adaptiveLimit', optionsSchema, options));
 }
 
-const isOverload = (error: unknown): boolean =>
-  error instanceof TimeoutError || error instanceof RateLimitedError || error instanceof BulkheadFullError;
+function isOverload(error: unknown): boolean {
+  // A timeout that our own blocked event loop caused is no fault of the dependency.
+  if (error instanceof TimeoutError) return error.lag === 0;
+  return error instanceof RateLimitedError || error instanceof BulkheadFullError;
+}
 
 class AdaptiveLimit implements AdaptiveLimitPolicy {
   readonly name: string;

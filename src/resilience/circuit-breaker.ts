@@ -96,7 +96,9 @@ export class CircuitBreaker implements Policy {
     const recorder = this.#recorder;
     const { machine } = recorder;
     // The common call pays for one clock reading, one `then` and an addition; everything else takes the long way.
-    if (machine.state !== 'closed' || options !== undefined || currentCallContext() !== undefined) {
+    // A pipeline hands on the unlimited call, which says no more than no options do.
+    const limited = options !== undefined && options !== unlimitedCall;
+    if (machine.state !== 'closed' || limited || currentCallContext() !== undefined) {
       return this.#runGuarded(work, options);
     }
     if (recorder.isTimed) return this.#runTimed(work);

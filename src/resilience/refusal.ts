@@ -1,4 +1,4 @@
-import { BulkheadFullError, CircuitOpenError, RateLimitedError } from '../core/errors.ts';
+import { BulkheadFullError, CircuitOpenError, RateLimitedError, TimeoutError } from '../core/errors.ts';
 import { HoldfastError } from '../core/holdfast-error.ts';
 
 /**
@@ -29,7 +29,11 @@ const refusals: ReadonlySet<string> = new Set([
   CircuitOpenError.code,
 ]);
 
-/** Whether a policy of ours refused the call before it was made, which says nothing about the dependency. */
+/**
+ * Whether an error says nothing about the dependency: a policy of ours refused the call before it was made, or our own
+ * event loop was blocked until the time was over.
+ */
 export function isRefusal(error: unknown): boolean {
-  return error instanceof HoldfastError && refusals.has(error.code);
+  if (!(error instanceof HoldfastError)) return false;
+  return refusals.has(error.code) || (error instanceof TimeoutError && error.lag > 0);
 }
