@@ -1,2 +1,4 @@
+export { type RedisCircuitStoreOptions, redisCircuitStore } from './circuit-store.ts';
 export type { IoRedisClient, NodeRedisClient, RedisClient } from './client.ts';
 export { type RedisRateStoreOptions, redisRateStore } from './rate-store.ts';
+export type { IoRedisSubscriber, NodeRedisSubscriber, SubscribingRedisClient } from './subscription.ts';

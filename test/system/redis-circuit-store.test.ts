@@ -1,0 +1,127 @@
+/** The Redis circuit store against a real server, over ioredis and over what node-redis offers. */
+import { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+import { redisCircuitStore } from '../../src/adapters/redis/circuit-store.ts';
+import type { NodeRedisSubscriber, SubscribingRedisClient } from '../../src/adapters/redis/subscription.ts';
+import { StoreError } from '../../src/core/errors.ts';
+import type { CircuitNotice } from '../../src/ports/circuit-store.ts';
+import { CircuitBreaker } from '../../src/resilience/circuit-breaker.ts';
+import { CircuitSharing } from '../../src/resilience/circuit-sharing.ts';
+import { circuitStoreConformance } from '../../src/testing/conformance/circuit-store.ts';
+import { describeServer } from '../servers/describe-server.ts';
+import { redis } from '../servers/redis.ts';
+
+/** The methods of node-redis that the adapter calls, by way of ioredis. */
+const likeNodeRedis = (client: Redis): SubscribingRedisClient => ({
+  sendCommand: ([name, ...parameters]) => client.call(name!, ...parameters),
+  duplicate: (): NodeRedisSubscriber => {
+    const subscriber = client.duplicate({ lazyConnect: true });
+    return {
+      on: (event, listener) => subscriber.on(event, listener),
+      connect: () => subscriber.connect(),
+      subscribe: (channel, listener) => {
+        subscriber.on('message', (_channel, message) => listener(message));
+        return subscriber.subscribe(channel);
+      },
+      destroy: () => subscriber.disconnect(),
+    };
+  },
+});
+
+const pause = (duration: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, duration));
+
+describeServer(redis, (server) => {
+  let created = 0;
+  // Others may use the server too, so it is not flushed.
+  const uniqueKey = (): string => {
+    created += 1;
+    return `holdfast-test:${process.pid}:${created}`;
+  };
+  const stage = (dress: (client: Redis) => SubscribingRedisClient) => async () => {
+    const clients = [new Redis(server().url.href), new Redis(server().url.href)];
+    const key = uniqueKey();
+    const [store, other] = clients.map((client) => redisCircuitStore({ client: dress(client), key }));
+    return {
+      store: store!,
+      other: other!,
+      wallTime: () => Date.now(),
+      advance: pause,
+      close: async () => {
+        await store!.close();
+        await other!.close();
+        for (const client of clients) await client.quit();
+      },
+    };
+  };
+  const api = { describe, it };
+  circuitStoreConformance({ api, name: 'Redis, over ioredis', create: stage((client) => client) });
+  circuitStoreConformance({ api, name: 'Redis, as over node-redis', create: stage(likeNodeRedis) });
+
+  it('tells what the channel has missed, takes no nonsense, and tidies up what is over', async () => {
+    const client = new Redis(server().url.href);
+    const key = uniqueKey();
+    const store = redisCircuitStore({ client, key, refresh: 20 });
+    try {
+      const told: CircuitNotice[] = [];
+      store.watch((notice) => told.push(notice));
+      const until = Date.now() + 60_000;
+      const notice = { breaker: 'a', origin: 'p', state: 'open', until, wait: 60_000, reason: '' };
+      const old = { ...notice, origin: 'q', until: Date.now() - 1 };
+      await client.hset(key, { junk: '{"breaker":1}', broken: '{', proto: '{"__proto__":{}}' });
+      await client.hset(key, '["a","q"]', JSON.stringify(old));
+      // As if it had been published while the connection was down.
+      await client.hset(key, '["a","p"]', JSON.stringify(notice));
+      await expect.poll(() => told).toEqual([notice]);
+      await expect.poll(() => client.hexists(key, '["a","q"]')).toBe(0);
+      await client.publish(key, 'not json');
+    } finally {
+      await store.close();
+      await client.del(key);
+      client.disconnect();
+    }
+  });
+
+  it('siblings open together; while Redis is away each goes on alone, and together again when it is back', async () => {
+    const key = uniqueKey();
+    const members = await Promise.all(
+      [0, 1].map(async () => {
+        const client = new Redis(server().url.href, { maxRetriesPerRequest: 0, retryStrategy: () => 50 });
+        client.on('error', () => {});
+        const breaker = new CircuitBreaker({ name: 'payments', consecutiveFailures: 1, openFor: '1h' });
+        const store = redisCircuitStore({ client, key, refresh: 50 });
+        const sharing = await new CircuitSharing({ store }).add(breaker).start();
+        return { client, breaker, store, sharing };
+      }),
+    );
+    const [a, b] = members as [(typeof members)[0], (typeof members)[0]];
+    const fail = (): Promise<unknown> =>
+      a.breaker.run(() => Promise.reject(new Error('down'))).catch(() => {});
+    try {
+      await fail();
+      await expect.poll(() => b.breaker.state, { timeout: 1_000 }).toBe('open');
+      a.breaker.reset();
+      await expect.poll(() => b.breaker.state).toBe('half-open');
+      b.breaker.reset();
+      if (server().site === undefined) return;
+      const failed: unknown[] = [];
+      a.sharing.on('tellingFailed', ({ error }) => failed.push(error));
+      await server().crash();
+      await fail();
+      expect(a.breaker.state).toBe('open');
+      await expect.poll(() => failed[0]).toBeInstanceOf(StoreError);
+      expect(b.breaker.state).toBe('closed');
+      await expect(b.breaker.run(() => 'ok')).resolves.toBe('ok');
+      await server().restart();
+      await expect.poll(() => a.client.status, { timeout: 10_000 }).toBe('ready');
+      a.breaker.reset();
+      await fail();
+      await expect.poll(() => b.breaker.state, { timeout: 10_000 }).toBe('open');
+    } finally {
+      for (const { client, store, sharing } of members) {
+        await sharing.stop();
+        await store.close();
+        client.disconnect();
+      }
+    }
+  });
+});
