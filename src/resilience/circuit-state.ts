@@ -63,7 +63,7 @@ export class CircuitMachine {
 
   /** How many more probes may pass. */
   get permits(): number {
-    return this.state === 'half-open' ? this.#permits : 0;
+    return this.state === 'half-open' ? Math.max(0, this.#permits) : 0;
   }
 
   /** How often it has opened since it was last closed. */
@@ -170,7 +170,8 @@ export class CircuitMachine {
     this.#settings = settings;
     this.thresholds.reconfigure(settings);
     if (this.state !== 'half-open') return undefined;
-    this.#permits = Math.max(0, settings.probes - taken);
+    // Below 0 when more are under way than may be now: those that are ignored do not make room then.
+    this.#permits = settings.probes - taken;
     // Fewer probes may now be needed than have settled already, and no further outcome would come to decide it.
     return this.#judgeProbes(now, false, undefined, random);
   }

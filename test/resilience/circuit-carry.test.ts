@@ -174,6 +174,19 @@ describe('reconfigure', () => {
     expect(() => breaker.acquire()).toThrow('half-open');
   });
 
+  it('gives no permit back while more probes are under way than may be', async () => {
+    const { breaker, runtime, open } = smallBreaker({ halfOpen: { permits: 3 }, minimumCalls: 4 });
+    await open();
+    await runtime.clock.advance(1_000);
+    const probes = [breaker.acquire(), breaker.acquire(), breaker.acquire()];
+    breaker.reconfigure({ halfOpen: { permits: 2 } });
+    probes[0]?.ignore();
+    expect(() => breaker.acquire()).toThrow('half-open');
+    probes[1]?.ignore();
+    breaker.acquire();
+    expect(() => breaker.acquire()).toThrow('half-open');
+  });
+
   it('tells which options were given', () => {
     const { breaker, runtime } = smallBreaker();
     breaker.reconfigure({ failureRate: 0.2, latency: '1m' });
