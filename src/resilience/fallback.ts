@@ -1,4 +1,5 @@
 import { enter } from '../core/abort.ts';
+import type { Clock } from '../core/clock.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
 import { warnOf } from '../core/log.ts';
 import { functionOption, nameOption, parseOptions, runtimeOption, z } from '../core/options.ts';
@@ -64,24 +65,47 @@ const optionsSchema = z.strictObject({
  */
 export function fallback<F>(alternative: Alternative<F>, options: FallbackOptions = {}): FallbackPolicy<F> {
   parseOptions('fallback', alternativeSchema, alternative);
-  const { name, when, runtime } = parseOptions('fallback', optionsSchema, options);
-  const { clock, telemetry } = resolveRuntime(runtime);
-  const emitter: Emitter<FallbackEvents> = new Emitter('fallback', name, telemetry);
-  const answerFor = (error: unknown, context: CallContext): F | PromiseLike<F> => {
-    if (abortSource(context)?.aborted || !applies(when, error)) throw error;
-    if (emitter.wants('fellBack')) emitter.emit('fellBack', { error });
-    return alternative(error, context);
-  };
-  const policy: FallbackPolicy<F> = {
-    run: <T>(work: Work<T>, runOptions?: RunOptions) =>
-      enter<T | F>(clock, runOptions, (context) =>
-        settle(work, context).catch((error: unknown) => answerFor(error, context)),
-      ),
+  return new Fallback(alternative, parseOptions('fallback', optionsSchema, options));
+}
+
+/** The implementation of {@link fallback}. */
+export class Fallback<F> implements FallbackPolicy<F> {
+  readonly #alternative: Alternative<F>;
+  readonly #when: FallbackOptions['when'];
+  readonly #clock: Clock;
+  readonly #emitter: Emitter<FallbackEvents>;
+
+  constructor(alternative: Alternative<F>, options: FallbackOptions & { readonly name: string }) {
+    const { clock, telemetry } = resolveRuntime(options.runtime);
+    this.#alternative = alternative;
+    this.#when = options.when;
+    this.#clock = clock;
+    this.#emitter = new Emitter('fallback', options.name, telemetry);
+  }
+
+  run<T>(work: Work<T>, options?: RunOptions): Promise<T | F> {
+    return enter<T | F>(this.#clock, options, (context) =>
+      settle(work, context).catch((error: unknown) => this.#answer(error, context)),
+    );
+  }
+
+  wrap<A extends unknown[], R>(work: (...args: A) => R): (...args: A) => Promise<Awaited<R> | F> {
     // What wrapWith is told is the work's own type; the answer's comes on top.
-    wrap: (work) => wrapWith(policy as Policy, work),
-    on: (event, listener) => emitter.on(event, listener),
-  };
-  return policy;
+    return wrapWith(this as Pick<Policy, 'run'>, work);
+  }
+
+  on<K extends keyof FallbackEvents & string>(
+    event: K,
+    listener: (payload: FallbackEvents[K]) => void,
+  ): Unsubscribe {
+    return this.#emitter.on(event, listener);
+  }
+
+  #answer(error: unknown, context: CallContext): F | PromiseLike<F> {
+    if (abortSource(context)?.aborted || !applies(this.#when, error)) throw error;
+    if (this.#emitter.wants('fellBack')) this.#emitter.emit('fellBack', { error });
+    return this.#alternative(error, context);
+  }
 }
 
 function applies(when: FallbackOptions['when'], error: unknown): boolean {

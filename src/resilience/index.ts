@@ -1,6 +1,6 @@
 /**
- * Policies that stand between a service and what it calls: circuit breaker, retry, timeout, bulkhead, rate limiter,
- * fallback, and pipelines of them.
+ * Policies that stand between a service and what it calls: circuit breaker, retry and its budget, timeout,
+ * bulkhead, adaptive limit, rate limiter, hedge, coalescing, fallback, chaos, and pipelines of them.
  *
  * @module
  */
@@ -20,7 +20,15 @@ export {
   type BulkheadOptions,
   type BulkheadQueued,
   type BulkheadRejected,
+  type BulkheadRunOptions,
 } from './bulkhead.ts';
+export {
+  type ChaosEvents,
+  type ChaosInjected,
+  type ChaosOptions,
+  type ChaosPolicy,
+  chaos,
+} from './chaos.ts';
 export { CircuitBreaker, type TripOptions } from './circuit-breaker.ts';
 export {
   CircuitBreakers,
@@ -62,6 +70,15 @@ export type {
   ForcedState,
   TripReason,
 } from './circuit-types.ts';
+export {
+  type CallShared,
+  type CoalescedRunOptions,
+  type CoalesceEvents,
+  type CoalesceOptions,
+  type CoalescePolicy,
+  coalesce,
+  type ResultReused,
+} from './coalesce.ts';
 export {
   type Alternative,
   type FallbackEvents,

@@ -3,8 +3,12 @@ import { methodsOption, parseOptions, z } from '../core/options.ts';
 import { type RunOptions, type Work, wrapWith } from '../core/policy.ts';
 import { resolveRuntime } from '../core/runtime.ts';
 import type { AnsweringPolicy, AnswerOf } from './answering-policy.ts';
+import { warnOfOrder } from './pipeline-order.ts';
 
 const policiesSchema = z.array(methodsOption<AnsweringPolicy<unknown>>('a policy', 'run'));
+
+/** What each pipeline is made of, so that one within another is judged by its parts. */
+const parts: WeakMap<object, readonly AnsweringPolicy<unknown>[]> = new WeakMap();
 
 /**
  * One policy made of several. The first is the outermost: it sees the call first and its outcome last, and runs the
@@ -13,16 +17,21 @@ const policiesSchema = z.array(methodsOption<AnsweringPolicy<unknown>>('a policy
  *
  * The usual order is `pipeline(fallback(…), retry(…), breaker, timeout(…), bulkhead)`.
  *
+ * Orders that are seldom meant are told of by a process warning, once each, unless `NODE_ENV` is `production`.
+ *
  * @throws InvalidOptionsError when one of them is no policy.
  */
 export function pipeline<P extends readonly AnsweringPolicy<unknown>[]>(
   ...policies: P
 ): AnsweringPolicy<AnswerOf<P[number]>> {
   parseOptions('pipeline', policiesSchema, policies);
+  const flat = policies.flatMap((policy) => parts.get(policy) ?? [policy]);
+  warnOfOrder(flat);
   const composed = {
     run: <T>(work: Work<T>, options?: RunOptions) => runFrom(policies, 0, work, options) as Promise<T>,
     wrap: <A extends unknown[], R>(work: (...args: A) => R) => wrapWith(composed, work),
   };
+  parts.set(composed, flat);
   return composed;
 }
 

@@ -74,6 +74,11 @@ export class Retry implements RetryPolicy {
     this.#emitter = new Emitter('retry', options.name, this.#runtime.telemetry);
   }
 
+  /** Whether it has a budget of its own, which retries inside inherit. */
+  get hasBudget(): boolean {
+    return this.#options.budget !== undefined;
+  }
+
   run<T>(work: Work<T>, options?: RunOptions): Promise<T> {
     return enter(this.#runtime.clock, options, (outer) => {
       const context = spending(outer, this.#options.budget);
