@@ -50,6 +50,8 @@ describe('holdfast/opossum, where opossum has a defect', () => {
       errorThresholdPercentage: 100,
       runtime,
     });
+    const successes: unknown[] = [];
+    breaker.on('success', (result) => successes.push(result));
     const first = expect(breaker.fire()).rejects.toMatchObject({ code: 'ETIMEDOUT' });
     await runtime.clock.advance(100);
     await first;
@@ -58,6 +60,7 @@ describe('holdfast/opossum, where opossum has a defect', () => {
     await flush();
     works[1]!.resolve('in time');
     await expect(breaker.fire()).resolves.toBe('in time');
+    expect(successes).toEqual(['in time']);
   });
 
   it('is not closed by a late success from before it opened', async () => {
@@ -130,6 +133,9 @@ describe('holdfast/opossum, where opossum has a defect', () => {
     await fire('fail');
     breaker.open();
     expect(runtime.clock.pending).toBe(1);
+    breaker.close();
+    expect(runtime.clock.pending).toBe(0);
+    breaker.open();
     breaker.shutdown();
     expect(runtime.clock.pending).toBe(0);
   });

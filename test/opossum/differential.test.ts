@@ -151,10 +151,13 @@ const scripts: readonly (readonly [string, readonly Step[], CircuitBreakerOption
 ];
 
 describe('holdfast/opossum, beside opossum', () => {
-  it.each(scripts)('does the same: %s', async (_, script, options) => {
-    const { theirs, ours } = await both(script, options);
-    expect(ours).toEqual(theirs);
-  });
+  it.each(scripts.map(([name, script, options]) => ({ name, script, options })))(
+    'does the same: $name',
+    async ({ script, options }) => {
+      const { theirs, ours } = await both(script, options);
+      expect(ours).toEqual(theirs);
+    },
+  );
 
   it('does the same with a fallback', async () => {
     const { theirs, ours } = await both(['fail', 'ok', 'hang', 30_000, 'skip'], {}, (breaker) => {
