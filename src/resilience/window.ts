@@ -184,7 +184,7 @@ export class TimeWindow implements OutcomeWindow {
   }
 
   #rotate(epoch: number): void {
-    if (epoch <= this.#epoch) return;
+    if (epoch === this.#epoch) return;
     if (epoch - this.#epoch >= bucketCount) this.clear();
     else for (let passed = this.#epoch + 1; passed <= epoch; passed += 1) this.#drop(passed % bucketCount);
     this.#epoch = epoch;

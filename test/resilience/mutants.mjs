@@ -136,12 +136,7 @@ const others = [
     'for (let passed = this.#epoch + 1;',
     'for (let passed = epoch;',
   ],
-  [
-    'window.ts',
-    'the time window goes back',
-    'if (epoch <= this.#epoch) return;',
-    'if (epoch === this.#epoch) return;',
-  ],
+  ['window.ts', 'the time window goes back', 'if (now >= this.#endsAt)', 'if (now !== this.#endsAt)'],
   [
     'window.ts',
     'a loaded slice is younger than it was',
