@@ -1,7 +1,7 @@
 /**
- * How the benchmarks measure. Contenders of one scenario take turns in short slices of time, round after round, so that
- * a busy machine, a warm or a throttled processor meets all of them alike; what counts is the median of the rounds, and
- * the median of the differences and ratios within each round.
+ * How the benchmarks measure. Contenders of one scenario take turns in short slices, round after round, so that a busy
+ * machine, a warm or a throttled processor meets all of them alike. What counts is the median of the rounds, and the
+ * median of the differences and ratios within each round.
  */
 import { createHook } from 'node:async_hooks';
 import { getEventListeners } from 'node:events';
@@ -34,10 +34,15 @@ async function preparedBy(prepare) {
   return prepared;
 }
 
+/**
+ * Milliseconds of processor time, of all the process's threads: what other programs take meanwhile does not count, what
+ * the garbage collector takes does.
+ */
 async function elapsed(loop, count) {
-  const start = performance.now();
+  const start = process.cpuUsage();
   await loop(count);
-  return performance.now() - start;
+  const { user, system } = process.cpuUsage(start);
+  return Math.max(1, user + system) / 1_000;
 }
 
 /** How many calls fill a slice; warms the contender up on the way. */
@@ -54,7 +59,7 @@ async function calibrate(loop, slice, most) {
 }
 
 /**
- * Nanoseconds of one awaited call. A contender is a function that prepares and gives the call, or
+ * Nanoseconds of processor time of one awaited call. A contender is a function that prepares and gives the call, or
  * `{ call, most }` when no more than `most` calls may be made in a slice.
  */
 export async function time(contenders, { long }) {

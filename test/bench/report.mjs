@@ -86,7 +86,7 @@ export function circumstances(suite) {
 
 const preface = `# Benchmarks
 
-Written by \`npm run bench -- <suite> --write\`; run it on your own machine. Contenders of a scenario take turns in short slices, round after round, in one process. A number is the median of the rounds; _above bare_ is the median of what a call costs more than the bare call of its round. Ratios travel from machine to machine better than nanoseconds do.
+Written by \`npm run bench -- <suite> --write\`; run it on your own machine. Contenders of a scenario take turns in short slices, round after round, in one process. Times are processor time. A number is the median of the rounds; _above bare_ is the median of what a call costs more than the bare call of its round. Ratios travel from machine to machine better than nanoseconds do.
 `;
 
 /** Replace the section of this suite and this major version of Node, or add it. */

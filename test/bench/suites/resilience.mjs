@@ -338,6 +338,13 @@ export const suite = {
       unit: '',
     },
     {
+      scenario: 'open',
+      says: 'open, above bare, as a share of the cheaper rival',
+      value: (r) => Math.max(r.ratioAbove('holdfast', 'opossum'), r.ratioAbove('holdfast', 'cockatiel')),
+      limit: 1 / 3,
+      unit: '',
+    },
+    {
       scenario: 'composed',
       says: 'retry, breaker, timeout and bulkhead',
       value: (r) => r.median('holdfast'),
@@ -351,7 +358,13 @@ export const suite = {
       limit: 1_024,
       unit: 'bytes',
     },
-    { scenario: 'timers', says: 'timers left', value: (r) => r.median('holdfast'), limit: 0, unit: '' },
+    {
+      scenario: 'timers',
+      says: 'timers left by 1,000 breakers; equal time limits share one',
+      value: (r) => r.median('holdfast'),
+      limit: 1,
+      unit: '',
+    },
     { scenario: 'listeners', says: 'listeners left', value: (r) => r.median('holdfast'), limit: 0, unit: '' },
     {
       scenario: 'holds',
