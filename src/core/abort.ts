@@ -145,9 +145,15 @@ export function within<T>(
   const deadline = outerFirst ? (outer.deadline ?? own) : own;
   const effective = deadline - now;
   if (effective <= 0) return Promise.reject(new TimeoutError(0));
-  const call = new TimedCall(outer, deadline, outerFirst ? effective : limit, options?.noticeLag ?? true);
+  const call = new TimedCall(
+    clock,
+    outer,
+    deadline,
+    outerFirst ? effective : limit,
+    options?.noticeLag ?? true,
+  );
   return new Promise<T>((resolve, reject) => {
-    call.begin(clock, now, outerFirst, source, reject);
+    call.begin(now, outerFirst, source, reject);
     settle(work, call).then(
       (result) => call.settled(resolve, result),
       (error) => call.settled(reject, error),
@@ -164,6 +170,7 @@ class TimedCall extends AbortableCall implements QueueEntry {
   blockedBefore = 0;
   before: QueueEntry | undefined = undefined;
   after: QueueEntry | undefined = undefined;
+  readonly #clock: Clock;
   readonly #limit: number;
   readonly #noticeLag: boolean;
   #queue: TimerQueue | undefined;
@@ -172,27 +179,24 @@ class TimedCall extends AbortableCall implements QueueEntry {
   #onAbort: (() => void) | undefined;
   #reject: ((error: unknown) => void) | undefined;
 
-  constructor(outer: CallContext, deadline: number, limit: number, noticeLag: boolean) {
+  constructor(clock: Clock, outer: CallContext, deadline: number, limit: number, noticeLag: boolean) {
     super(undefined, outer.attempt, deadline, outer.retryBudget);
+    this.#clock = clock;
     this.#limit = limit;
     this.#noticeLag = noticeLag;
   }
 
   /** Start the clock, and listen to the outer signal. */
-  begin(
-    clock: Clock,
-    now: number,
-    alone: boolean,
-    outer: AbortSignal | undefined,
-    reject: (error: unknown) => void,
-  ): void {
+  begin(now: number, alone: boolean, outer: AbortSignal | undefined, reject: (error: unknown) => void): void {
     this.#reject = reject;
     if (alone) {
       // What is left of an outer limit is seldom as long as anything else.
       const due = now + this.#limit;
-      this.#timer = clock.schedule(this.#limit, () => this.expire(clock.now() - due), { hold: true });
+      this.#timer = this.#clock.schedule(this.#limit, () => this.expire(this.#clock.now() - due), {
+        hold: true,
+      });
     } else {
-      this.#queue = timerQueue(clock, this.#limit);
+      this.#queue = timerQueue(this.#clock, this.#limit);
       this.#queue.add(this, now);
     }
     if (outer === undefined) return;
@@ -208,8 +212,14 @@ class TimedCall extends AbortableCall implements QueueEntry {
 
   expire(blocked: number): void {
     this.#queue = undefined;
-    const lag = this.#noticeLag && blocked >= this.#limit * blamedShare ? blocked : 0;
-    this.#giveUp(new TimeoutError(this.#limit, { lag }));
+    if (!this.#noticeLag || blocked < this.#limit * blamedShare) {
+      this.#giveUp(new TimeoutError(this.#limit));
+      return;
+    }
+    // Timers come before input in each turn of the loop: one more turn takes in what arrived while it was blocked.
+    const lag = blocked;
+    const giveUp = (): void => this.#giveUp(new TimeoutError(this.#limit, { lag }));
+    this.#timer = this.#clock.schedule(0, giveUp, { hold: true });
   }
 
   #giveUp(reason: unknown): void {

@@ -35,6 +35,23 @@ describe('a blocked event loop', () => {
     expect(breaker.state).toBe('closed');
   });
 
+  it.each([60, 1_000])(
+    'an answer that came meanwhile still counts (limit of the inner timeout %i)',
+    async (inner) => {
+      const policy = inner === 60 ? timeout(60) : pipeline(timeout(60), timeout(inner));
+      const call = new Promise<string>((resolve, reject) => {
+        // From here the loop comes to its timers first, then to input, and then to this answer.
+        setImmediate(() => {
+          policy
+            .run(() => new Promise<string>((answer) => setImmediate(() => answer('answer'))))
+            .then(resolve, reject);
+          block(150);
+        });
+      });
+      await expect(call).resolves.toBe('answer');
+    },
+  );
+
   it('is not looked at with noticeLag: false', async () => {
     const breaker = new CircuitBreaker({ name: 'test', minimumCalls: 1, window: { calls: 1 } });
     const call = errorOf(pipeline(breaker, timeout(60, { noticeLag: false })).run(never));
