@@ -297,7 +297,12 @@ const others = [
     'await sleep(this.#runtime.clock, wait, source);',
     'await sleep(this.#runtime.clock, wait);',
   ],
-  ['retry.ts', 'retryable: false is not heeded', 'if (!isRetryable(error) || ', 'if ('],
+  [
+    'retry.ts',
+    'retryable: false is not heeded',
+    '?.retryable === false) return false;',
+    '?.retryable === false) return true;',
+  ],
   ['retry.ts', 'retryAfter is not heeded', 'Math.max(asked, askBackoff', 'Math.max(0, askBackoff'],
   [
     'retry.ts',
@@ -305,7 +310,7 @@ const others = [
     'context.deadline !== undefined && clock.now() + wait >= context.deadline',
     'false',
   ],
-  ['retry.ts', 'p-retry sees the errors themselves', 'throw failedAttempt(firstError);', 'throw firstError;'],
+  ['retry.ts', 'p-retry sees the errors themselves', 'throw failedAttempt(first);', 'throw first;'],
   [
     'bulkhead.ts',
     'new calls push in',
@@ -318,7 +323,7 @@ const others = [
     'this.#release();\n      throw source.reason;',
     'throw source.reason;',
   ],
-  ['bulkhead.ts', 'one that left keeps its place', 'this.#waiting.delete(admit);\n', ''],
+  ['bulkhead.ts', 'one that left keeps its place', 'this.#waiting.delete(waiter, priority);\n', ''],
   ['bulkhead.ts', 'tasks are lost when callers leave', 'this.#tasks -= 1;\n', ''],
   [
     'bulkhead.ts',
