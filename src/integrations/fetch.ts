@@ -179,7 +179,7 @@ async function underPolicy(
 
 /** A stream can be read once, so its request can be sent once. */
 function isSentOnce({ input, init }: OutgoingRequest): boolean {
-  const body: unknown = init?.body ?? (input instanceof Request ? input.body : undefined);
+  const body: unknown = init?.body ?? requestOf(input)?.body;
   return typeof body === 'object' && body !== null && Symbol.asyncIterator in body;
 }
 
@@ -234,12 +234,17 @@ class AttemptLimits {
 
 function signalOf(input: string | URL | Request, init: RequestInit | undefined): AbortSignal | undefined {
   if (init?.signal !== undefined) return init.signal ?? undefined;
-  return input instanceof Request ? input.signal : undefined;
+  return requestOf(input)?.signal;
+}
+
+/** By its shape, since another copy of undici has a `Request` of its own. */
+function requestOf(input: string | URL | Request): Request | undefined {
+  return typeof input === 'object' && 'url' in input ? input : undefined;
 }
 
 /** The origin of an HTTP URL; undefined for others, and for what is no URL, about which `fetch` itself complains. */
 function originOf(input: string | URL | Request): string | undefined {
-  const address = String(input instanceof Request ? input.url : input);
+  const address = String(requestOf(input)?.url ?? input);
   if (!URL.canParse(address)) return undefined;
   const { origin, protocol } = new URL(address);
   return protocol === 'http:' || protocol === 'https:' ? origin : undefined;

@@ -183,7 +183,7 @@ export class CircuitBreaker<TI extends unknown[] = unknown[], TR = unknown> exte
       this.#tell('healthCheckFailed', error as Error);
       this.open();
     };
-    this.#healthChecks.push(new HealthCheck(check.bind(this), interval, this.#clock, failed));
+    this.#healthChecks.push(new HealthCheck(check, this, interval, this.#clock, failed));
   }
 
   #make(token: CircuitToken, action: () => TR | PromiseLike<TR>, args: TI): Promise<TR> {

@@ -9,9 +9,16 @@ export class HealthCheck {
   #timer: Timer | undefined;
   #stopped = false;
 
-  constructor(check: () => unknown, interval: number, clock: Clock, failed: (error: unknown) => void) {
+  constructor(
+    check: () => unknown,
+    context: unknown,
+    interval: number,
+    clock: Clock,
+    failed: (error: unknown) => void,
+  ) {
+    if (typeof check !== 'function') throw new TypeError('a health check must be a function');
     if (!(interval > 0)) throw new TypeError(`the interval must be milliseconds above 0, not ${interval}`);
-    this.#check = check;
+    this.#check = () => check.call(context);
     this.#interval = interval;
     this.#clock = clock;
     this.#failed = failed;

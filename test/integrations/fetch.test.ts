@@ -243,7 +243,9 @@ describe('resilientFetch', () => {
     await client(new URL('https://b.test:8443/1'));
     await client(new Request('http://a.test/2'));
     await client('http://[::1]:9/');
-    expect([...client.breakers.keys()]).toEqual(['http://a.test', 'http://[::1]:9']);
+    // What another copy of undici calls a request.
+    await client({ url: 'http://a.test/3', body: null } as Request);
+    expect([...client.breakers.keys()]).toEqual(['http://[::1]:9', 'http://a.test']);
     expect(names).toEqual(['http-a.test', 'https-b.test-8443', 'http-1-9']);
   });
 

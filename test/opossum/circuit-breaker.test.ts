@@ -156,6 +156,7 @@ describe('holdfast/opossum', () => {
     breaker.shutdown();
     expect(runtime.clock.pending).toBe(0);
     expect(() => breaker.healthCheck(() => {}, Number.NaN)).toThrow(TypeError);
+    expect(() => breaker.healthCheck('ping' as never)).toThrow('must be a function');
   });
 
   it('takes another breaker as a fallback, and knows its own errors', async () => {
