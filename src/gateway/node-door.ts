@@ -9,20 +9,16 @@ import { RequestHeaders } from './headers.ts';
 /** How much of an unread request is read away after its answer, to keep the connection. */
 const drainedBytes = 1_048_576;
 
-/** Node drops header fields beyond this many without a word; a list this long may be cut. */
-const nodeHeaderLimit = 2_000;
-
 /** What a request says, as Node's parser gives it. */
-export function nodeHead(request: IncomingMessage): IncomingHead & { readonly cut: boolean } {
-  const { socket, rawHeaders } = request;
+export function nodeHead(request: IncomingMessage): IncomingHead {
+  const { socket } = request;
   return {
     method: request.method ?? 'GET',
     target: request.url ?? '/',
     version: request.httpVersion,
-    headers: new RequestHeaders(rawHeaders),
+    headers: new RequestHeaders(request.rawHeaders),
     peer: socket.remoteAddress ?? 'unknown',
     secure: (socket as TLSSocket).encrypted === true,
-    cut: rawHeaders.length >= nodeHeaderLimit,
   };
 }
 

@@ -50,8 +50,6 @@ export function makeServer(
     requireHostHeader: true,
   };
   const server = tls === undefined ? createServer(options) : createSecureServer({ ...tls, ...options });
-  // Otherwise Node drops fields past a thousand without a word; the router counts them itself.
-  server.maxHeadersCount = 0;
   server.on('request', (request, response) => handlers.onRequest(request, response, false));
   server.on('checkContinue', (request, response) => handlers.onRequest(request, response, true));
   server.on('checkExpectation', (request, response) => handlers.onRequest(request, response, true));

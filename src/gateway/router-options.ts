@@ -17,7 +17,10 @@ import { defaultDeniedUpstreams } from './upstream-address.ts';
 
 /** Bounds on what the router takes in and holds. */
 export interface RouterLimits {
-  /** The most header fields of a request; more are answered 431. Default 100. */
+  /**
+   * The most header fields of a request; more are answered 431. At most 999, since Node drops what comes after a
+   * thousand without a word. Default 100.
+   */
   readonly headers?: number | undefined;
   /** The most bytes of a request's head, for servers made by `listen`. Default 16,384. */
   readonly headerBytes?: number | undefined;

@@ -62,6 +62,18 @@ describe('the policy of a route', () => {
     expect(finished[0]).toMatchObject({ service: 'orders', instance: 'orders-2', status: 200 });
   });
 
+  it('a retry avoids instances that were tried', async () => {
+    const bad = await refusedUrl();
+    const { url: good } = await upstream((_request, response) => response.end('fine'));
+    const registry = registryOf({ orders: [bad, bad, good] }, true);
+    const { url } = await listening({ registry }, (it) =>
+      it.route('/*', { service: 'orders', policy: eager(3) }),
+    );
+    expect((await fetch(url)).status).toBe(200);
+    await until(() => registry.open === 0);
+    expect(registry.outcomes.map(({ id }) => id)).toEqual(['orders-1', 'orders-2', 'orders-3']);
+  });
+
   it('when it gives up with an answer, that answer is relayed as it is', async () => {
     let calls = 0;
     const { url: bad } = await upstream((_request, response) => {
@@ -217,21 +229,25 @@ describe('the policy of a route', () => {
     expect([response.status, await response.text()]).toEqual([203, 'instead']);
   });
 
-  it('of two attempts at once one is relayed and the other let go', async () => {
+  it.each([
+    ['the first to answer', (calls: Promise<unknown>[]) => Promise.race(calls), 'quick'],
+    ['the later one', (calls: Promise<unknown>[]) => Promise.all(calls).then(([first]) => first), 'slow'],
+  ])('of two attempts at once %s is relayed and the other let go', async (_name, choose, expected) => {
+    const body = 'x'.repeat(300_000);
     const { url: slow } = await upstream((_request, response) => {
-      setTimeout(() => response.end('slow'), 80);
+      setTimeout(() => response.end(`${body}slow`), 80);
     });
-    const { url: quick } = await upstream((_request, response) => response.end('quick'));
+    const { url: quick } = await upstream((_request, response) => response.end(`${body}quick`));
     const registry = registryOf({ both: [slow, quick] });
     const hedge = policyOf((work) => {
       const call = (attempt: number): Promise<unknown> =>
         Promise.resolve(work({ signal: new AbortController().signal, attempt, deadline: undefined }));
-      return Promise.race([call(1), call(2)]);
+      return choose([call(1), call(2)]);
     });
     const { url } = await listening({ registry }, (router) =>
       router.route('/*', { service: 'both', policy: hedge }),
     );
-    expect(await (await fetch(url)).text()).toBe('quick');
+    expect((await (await fetch(url)).text()).slice(300_000)).toBe(expected);
     await until(() => registry.open === 0, 'both picks to end');
     expect(registry.repeated).toBe(0);
   });
