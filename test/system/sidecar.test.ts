@@ -91,7 +91,7 @@ describe('holdfast sidecar, as a process', () => {
   });
 });
 
-describe('SIGTERM', () => {
+describe('a signal to end', () => {
   it('drains, then stops the app, which may call others until its end; no request is lost', async () => {
     const greeter = await stage.sidecar('greeter');
     await greeter.ready();
@@ -153,7 +153,8 @@ describe('SIGTERM', () => {
     await sidecar.ready();
     const { pid } = stage.events('payments')[0]!;
     expect(pid).not.toBe(sidecar.appPids[0]);
-    expect(await sidecar.end('SIGTERM')).toBe(0);
+    // As when the terminal is closed.
+    expect(await sidecar.end('SIGHUP')).toBe(0);
     await until('no process is left', () => !isAlive(pid) && !isAlive(-sidecar.appPids[0]!));
   });
 
