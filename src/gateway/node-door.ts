@@ -53,6 +53,9 @@ export class NodeDoor implements Door {
   }
 
   body(): Readable {
+    if (this.#request.readableEnded) {
+      throw new Error('the body was read before the router saw it; put the router in front of body parsers');
+    }
     return this.#request;
   }
 
@@ -117,7 +120,10 @@ export class NodeDoor implements Door {
   }
 
   onClosed(callback: (ending: Ending) => void): void {
-    this.#response.once('close', () => callback(this.#response.writableFinished ? 'complete' : 'broken'));
+    const response = this.#response;
+    // Whoever handed the request over may have taken so long that the client is gone: no event tells of it then.
+    if (response.closed || response.destroyed) callback('broken');
+    else response.once('close', () => callback(response.writableFinished ? 'complete' : 'broken'));
   }
 
   /** Read away what is left of the request so that the connection can serve another one, but not without end. */

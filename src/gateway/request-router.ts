@@ -23,6 +23,7 @@ import {
   type RouteOptions,
 } from './router-options.ts';
 import { refuse, type ServeContext, serve, type Upgradable } from './serve.ts';
+import { couldBeTunnel, serveAsPlain } from './upgrade.ts';
 import { WebDoor, webHead } from './web-door.ts';
 
 /** What `fetch` cannot know of a request. */
@@ -141,6 +142,10 @@ export class RequestRouter implements AsyncDisposable {
 
   /** The same for upgrades: `server.on('upgrade', router.upgrade)`. Without it a server of your own refuses them. */
   readonly upgrade = (request: IncomingMessage, socket: Socket, head: Buffer): void => {
+    if (!couldBeTunnel(request)) {
+      serveAsPlain(request, socket, head);
+      return;
+    }
     const door = new UpgradeDoor(request, socket, this.#closing);
     this.#tunnels.add(socket);
     socket.once('close', () => this.#tunnels.delete(socket));
