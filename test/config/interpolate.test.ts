@@ -77,7 +77,9 @@ describe('interpolate', () => {
     const doubling = Object.fromEntries(
       Array.from({ length: 40 }, (_, n) => [`a${n}`, n === 0 ? 'ha' : ref(`a${n - 1}`).repeat(2)]),
     );
-    expect(issueOf(doubling)).toContain('grows beyond');
+    expect(issueOf(doubling)).toContain('grows beyond 65536 characters');
+    expect(interpolate(doubling).values.a15).toHaveLength(65_536);
+    expect(interpolate(doubling).values.a16).toBe(ref('a15').repeat(2));
     const chain = Object.fromEntries(
       Array.from({ length: 2_000 }, (_, n) => [`a${n}`, ref(`a${n + 1}`)]).reverse(),
     );
