@@ -114,7 +114,8 @@ function readFields(headers: RequestHeaders): Fields {
     via: '',
     forwarded: [],
   };
-  for (const [index, name] of headers.names.entries()) readField(fields, name, headers.raw[index * 2 + 1]!);
+  const { names, raw } = headers;
+  for (let index = 0; index < names.length; index += 1) readField(fields, names[index]!, raw[index * 2 + 1]!);
   return fields;
 }
 
@@ -141,7 +142,8 @@ function readField(fields: Fields, name: string, value: string): void {
       fields.via = fields.via === '' ? value : `${fields.via},${value}`;
       return;
     default:
-      if (forwardedName.test(name)) fields.forwarded.push(name);
+      // Most names are told apart by their first letter, at less cost.
+      if ((name[0] === 'x' || name[0] === 'f') && forwardedName.test(name)) fields.forwarded.push(name);
   }
 }
 
