@@ -226,19 +226,21 @@ describe('fileConfig', () => {
       // Time stands still but for what is advanced: 20 ms lets an event through, an hour is a poll.
       const runtime = testRuntime();
       const client = await start('current/orders', { pollInterval: '1h', runtime });
-      const becomesBy = (step: number, size: number): Promise<void> =>
+      const becomes = (size: number): Promise<void> =>
         vi.waitFor(
           async () => {
-            await runtime.clock.advance(step);
+            await runtime.clock.advance(20);
             expect(client.current).toEqual({ size });
           },
           { timeout: 5_000, interval: 5 },
         );
+      await vi.waitFor(() => expect(runtime.clock.pending).toBe(1));
       await symlink('2', at('next'));
       await rename(at('next'), at('current'));
-      await becomesBy(3_600_000, 2);
+      await runtime.clock.advance(3_600_000);
+      await becomes(2);
       await write('2/orders.yaml', 'size: 3');
-      await becomesBy(20, 3);
+      await becomes(3);
     });
 
     it('tells of another problem when one follows on the other', async () => {
