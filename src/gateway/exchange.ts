@@ -127,6 +127,7 @@ export class HttpExchange implements Exchange {
   #searchParams: URLSearchParams | undefined;
   #controller: AbortController | undefined;
   #gone: Error | undefined;
+  #unheard = false;
   readonly #waiting: Set<(reason: Error) => void> = new Set();
   readonly #makeId: () => string;
 
@@ -193,7 +194,7 @@ export class HttpExchange implements Exchange {
     return this.#wholeBody;
   }
 
-  /** Why nobody waits for the answer any more, or undefined. */
+  /** Why no upstream's answer is wanted any more, or undefined. */
   get gone(): Error | undefined {
     return this.#gone;
   }
@@ -208,12 +209,23 @@ export class HttpExchange implements Exchange {
     return () => void this.#waiting.delete(callback);
   }
 
+  /** Whether the client itself is gone, so that there is nobody to answer. */
+  get unheard(): boolean {
+    return this.#unheard;
+  }
+
   /** The client went away. */
   abandon(): void {
+    this.#unheard = true;
+    this.giveUp(new DOMException('the client went away', 'AbortError'));
+  }
+
+  /** What is under way for this exchange has become pointless, through no fault of the upstream. */
+  giveUp(reason: Error): void {
     if (this.#gone !== undefined) return;
-    this.#gone = new DOMException('the client went away', 'AbortError');
-    for (const callback of this.#waiting) callback(this.#gone);
+    this.#gone = reason;
+    for (const callback of this.#waiting) callback(reason);
     this.#waiting.clear();
-    this.#controller?.abort(this.#gone);
+    this.#controller?.abort(reason);
   }
 }

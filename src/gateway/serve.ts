@@ -169,7 +169,12 @@ async function bodyOf(exchange: HttpExchange, limit: number | undefined): Promis
   if (bodyLength !== undefined && bodyLength <= replayableBytes) {
     return readUpTo(door.body(), bodyLength, replayableBytes);
   }
-  return new BodyStream(door.body(), limit);
+  const stream = new BodyStream(door.body(), limit);
+  // A client that sends too much, or not enough, must not count against the upstream, nor open its breaker.
+  stream.once('error', (error) => {
+    if (error instanceof ProblemError) exchange.giveUp(error);
+  });
+  return stream;
 }
 
 /** Answer with what went wrong. */
@@ -180,7 +185,7 @@ export function refuse(
   error: unknown,
   exchange: HttpExchange | undefined,
 ): void {
-  if (exchange?.gone !== undefined) return;
+  if (exchange?.unheard) return;
   const problem = problemOf(error);
   record.error ??= error;
   if (!(error instanceof HoldfastError)) warnOf('a guard, policy or handler of a route threw', error);

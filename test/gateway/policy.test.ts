@@ -202,6 +202,31 @@ describe('the policy of a route', () => {
     expect(breaker.state).toBe('closed');
   });
 
+  it('a body that is too long, or breaks off, is the client’s fault alone', async () => {
+    let arrived = 0;
+    const { url } = await upstream((request) => {
+      arrived += 1;
+      request.resume();
+    });
+    const breaker = new CircuitBreaker({ name: 'x', minimumCalls: 1, failureRate: 0.5 });
+    const registry = registryOf({ files: [url] });
+    const { port, router } = await listening({ registry, limits: { body: 100_000 } }, (it) =>
+      it.route('/*', { service: 'files', policy: breaker }),
+    );
+    const failed: UpstreamFailed[] = [];
+    router.on('upstreamFailed', (event) => failed.push(event));
+    const head = 'PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n';
+    const piece = `8000\r\n${'x'.repeat(32_768)}\r\n`;
+    const long = raw(port, head + piece.repeat(8));
+    await until(() => long.text().startsWith('HTTP/1.1 413'));
+    const short = raw(port, head + piece);
+    await until(() => arrived === 2);
+    short.socket.destroy();
+    await until(() => registry.outcomes.length === 2);
+    expect(registry.outcomes.map(({ outcome }) => outcome)).toEqual(['cancelled', 'cancelled']);
+    expect([breaker.state, failed]).toEqual(['closed', []]);
+  });
+
   it.each([
     [new CircuitOpenError('b', 'open', 1_500), 503, '2'],
     [new BulkheadFullError('b', 1, 1), 503, null],
