@@ -1,3 +1,4 @@
+import { abortController } from '../core/abort-controller.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Admission, IncomingHead } from './admit.ts';
@@ -115,7 +116,6 @@ export class HttpExchange implements Exchange {
   readonly peerAddress: string;
   readonly trusted: boolean;
   readonly bodyLength: number | undefined;
-  readonly connectionOptions: ReadonlySet<string>;
   readonly door: Door;
   readonly record: ExchangeRecord;
   params: Readonly<Record<string, string>> = noParams;
@@ -151,7 +151,6 @@ export class HttpExchange implements Exchange {
     this.peerAddress = admission.peerAddress;
     this.trusted = admission.trusted;
     this.bodyLength = admission.bodyLength;
-    this.connectionOptions = admission.connectionOptions;
     this.#makeId = runtime.id;
     record.path = admission.path;
     record.host = admission.host;
@@ -175,7 +174,7 @@ export class HttpExchange implements Exchange {
 
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
-      this.#controller = new AbortController();
+      this.#controller = abortController();
       if (this.#gone !== undefined) this.#controller.abort(this.#gone);
     }
     return this.#controller.signal;

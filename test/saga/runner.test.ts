@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { memorySagaStore } from '../../src/adapters/memory/saga-store.ts';
 import { withCallContext } from '../../src/core/ambient.ts';
@@ -331,6 +331,17 @@ describe('beginning a saga', () => {
     expect(await sagas.run(shop, { sku: 'a' }, { id: 'i' })).toEqual(one);
     expect(await sagas.begin(shop, { sku: 'a' }, { id: 'i' })).toEqual({ id: 'i', created: false });
     expect(log).toEqual(['hold', 'tax', 'reserve', 'pay', 'ship']);
+  });
+
+  it('is waited for by many at once without a warning of a leak', async () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const { runner } = setup();
+    const one = saga('one', { input: Order }).step('only', () => 1, { undo: 'nothing' });
+    const sagas = await runner(one);
+    await Promise.all(Array.from({ length: 20 }, () => sagas.run(one, { sku: 'a' })));
+    await sagas.stop();
+    expect(warned).not.toHaveBeenCalled();
+    warned.mockRestore();
   });
 
   it('refuses another input and another saga under the same id', async () => {
