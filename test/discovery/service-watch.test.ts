@@ -169,6 +169,36 @@ describe('what is known of a service', () => {
     expect(service.snapshot.stale).toBe(false);
   });
 
+  it('leaves nothing on a watch that stays silent, however often it is listed meanwhile', async () => {
+    const runtime = testRuntime();
+    let reactions = 0;
+    let lists = 0;
+    const silence = new Promise<never>(() => {});
+    const counted = Object.assign(silence, {
+      // biome-ignore lint/suspicious/noThenProperty: it counts who waits for the promise
+      then: (...args: Parameters<typeof silence.then>) => {
+        reactions += 1;
+        return Promise.prototype.then.apply(silence, args);
+      },
+    }) as Promise<never>;
+    const items = [Promise.resolve({ done: false as const, value: [instance('a')] }), counted];
+    const backend = fake({
+      list: async () => {
+        lists += 1;
+        return [instance('a')];
+      },
+      watch: () => ({ [Symbol.asyncIterator]: () => ({ next: () => items.shift()! }) }),
+    });
+    const registry = await new ServiceRegistry({ backend, runtime, watchdog: '60s' }).start();
+    await registry.service('orders').whenAvailable();
+    for (let minute = 0; minute < 9; minute += 1) {
+      registry.service('orders').snapshot;
+      await runtime.clock.advance(61_000);
+    }
+    expect(lists).toBe(9);
+    expect(reactions).toBe(1);
+  });
+
   it('is stale when the watch is silent and the list fails', async () => {
     const { runtime, cluster, registry, add } = await begin({ watchdog: '10s', timeout: '1s' });
     await add('a');
