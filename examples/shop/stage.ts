@@ -15,6 +15,11 @@ const sources = join(root, 'examples/shop');
 /** What the shop owns before the first order. */
 export const opening = { sku: 'kelp', stock: 100_000, customer: 'ada', wallet: 10_000_000 } as const;
 
+/** The environments that there is a configuration for. */
+export function environments(): string[] {
+  return readdirSync(join(sources, 'config')).flatMap((file) => /^shop\.(\w+)\.yaml$/.exec(file)?.[1] ?? []);
+}
+
 /** The stage: a directory with all that the shop writes, and the processes that play. */
 export class Stage {
   readonly directory: string = mkdtempSync(join(tmpdir(), 'holdfast-shop-'));
@@ -170,9 +175,9 @@ export class Stage {
 
   /** Whatever happens, leave nothing running: a sidecar that is killed cannot stop its app. */
   abandon(): void {
-    const sidecar = this.actors.get('payments');
-    if (sidecar?.running && existsSync(this.#pidFile)) process.kill(this.paymentsPid(), 'SIGKILL');
+    const payments = this.actors.get('payments')?.running && existsSync(this.#pidFile);
     for (const actor of this.actors.values()) if (actor.running) actor.signal('SIGKILL');
+    if (payments) process.kill(this.paymentsPid(), 'SIGKILL');
   }
 
   remove(): void {
