@@ -52,15 +52,19 @@ export function connectionOptions(value: string): ReadonlySet<string> {
 export function requestConnectionOptions(value: string): ReadonlySet<string> {
   const names = connectionOptions(value);
   for (const name of names) {
-    if (neverHopByHop.test(name)) {
+    if (neverHopByHop.test(name.replaceAll('_', '-'))) {
       throw new ProblemError(400, `the header Connection may not name ${JSON.stringify(name)}`);
     }
   }
   return names;
 }
 
-/** Whether a field, in lower case, ends at this hop. */
-export function endsHere(name: string, options: ReadonlySet<string>): boolean {
+/**
+ * Whether a field, in lower case, ends at this hop.
+ *
+ * @param options further names that do, because `Connection` lists them.
+ */
+export function endsHere(name: string, options: ReadonlySet<string> = none): boolean {
   return hopByHop.has(name) || options.has(name);
 }
 

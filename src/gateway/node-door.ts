@@ -9,6 +9,9 @@ import { RequestHeaders } from './headers.ts';
 /** How much of an unread request is read away after its answer, to keep the connection. */
 const drainedBytes = 1_048_576;
 
+/** How much a client may say in another protocol before it was agreed to; then it has to wait. */
+const earlyBytes = 65_536;
+
 /** What a request says, as Node's parser gives it. */
 export function nodeHead(request: IncomingMessage): IncomingHead {
   const { socket } = request;
@@ -141,9 +144,12 @@ export class NodeDoor implements Door {
 export class UpgradeDoor extends NodeDoor {
   readonly #response: ServerResponse;
   readonly #socket: Socket;
+  readonly #early: Buffer[];
+  #earlyLength = 0;
   #detached = false;
 
-  constructor(request: IncomingMessage, socket: Socket, closing: () => boolean) {
+  /** @param head what came right behind the request. */
+  constructor(request: IncomingMessage, socket: Socket, head: Buffer, closing: () => boolean) {
     const response = new ServerResponse(request);
     // A plain answer is the last thing on this connection: its parser is gone.
     response.shouldKeepAlive = false;
@@ -152,14 +158,29 @@ export class UpgradeDoor extends NodeDoor {
     super(request, response, { waits: false, closing });
     this.#response = response;
     this.#socket = socket;
+    this.#early = [head];
     socket.on('error', ignore);
+    // A connection that nobody reads does not tell that its client is gone.
+    socket.on('data', this.#onEarly);
+    socket.on('end', this.#onEnd);
   }
 
-  /** Take the connection out of the hands of the HTTP response. */
-  detach(): void {
+  /** Take the connection out of the hands of the HTTP response; returns what the client said meanwhile. */
+  detach(): Buffer {
     this.#detached = true;
+    this.#socket.off('data', this.#onEarly).off('end', this.#onEnd).pause();
     this.#response.detachSocket(this.#socket);
+    return Buffer.concat(this.#early);
   }
+
+  readonly #onEarly = (chunk: Buffer): void => {
+    this.#early.push(chunk);
+    this.#earlyLength += chunk.length;
+    if (this.#earlyLength > earlyBytes) this.#socket.pause();
+  };
+
+  /** As Node does while a plain request is served: a client that ends its side waits for nothing. */
+  readonly #onEnd = (): void => void this.#socket.destroy();
 
   override get started(): boolean {
     return this.#detached || super.started;

@@ -16,7 +16,9 @@ import type { UpstreamCall } from './upstream-call.ts';
 export function relay(call: UpstreamCall, exchange: HttpExchange, via: string): void {
   const { door, response, record } = exchange;
   record.status = call.status;
-  const headers = responseHeaders(call.rawHeaders, response.replaced);
+  // A 204 has no length (RFC 9110, 8.6); a client that believed one would wait for bytes that are not to come.
+  const left = call.status === 204 ? new Set([...response.replaced, 'content-length']) : response.replaced;
+  const headers = responseHeaders(call.rawHeaders, left);
   headers.push(...response.list, 'Via', via);
   try {
     door.begin(call.status, call.reason, headers);
@@ -39,31 +41,61 @@ export function relay(call: UpstreamCall, exchange: HttpExchange, via: string): 
   });
 }
 
-/** Give a Web-standard response as the answer. */
+/**
+ * Give a Web-standard response as the answer. One whose body is not as long as its `Content-Length` says is broken
+ * off: what follows on the connection would be taken for another answer.
+ *
+ * @throws TypeError when it has header fields that cannot be sent; nothing is sent then.
+ */
 export async function sendResponse(exchange: HttpExchange, response: Response): Promise<void> {
   const { door, record } = exchange;
-  record.status = response.status;
-  const headers: string[] = [];
-  for (const [name, value] of response.headers) {
-    if (!exchange.response.replaced.has(name)) headers.push(name, value);
-  }
-  headers.push(...exchange.response.list);
-  door.begin(response.status, response.statusText, headers);
-  if (response.body === null) return door.end();
-  const reader = response.body.getReader();
-  exchange.whenGone((reason) => void reader.cancel(reason).catch(() => {}));
+  const reader = response.body?.getReader();
+  exchange.whenGone((reason) => void reader?.cancel(reason).catch(() => {}));
+  let begun = false;
   try {
+    const length = announcedLength(exchange, response);
+    record.status = response.status;
+    door.begin(response.status, response.statusText, ownHeaders(exchange, response));
+    begun = true;
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
       if (done) break;
       record.bytes += value.byteLength;
+      if (length !== undefined && record.bytes > length) throw unequal(length);
       if (!door.write(value)) await drained(exchange);
     }
-    if (exchange.gone === undefined) door.end();
+    if (exchange.gone !== undefined) return;
+    if (length !== undefined && record.bytes < length) throw unequal(length);
+    door.end();
   } catch (error) {
+    void reader?.cancel(error).catch(() => {});
+    if (!begun) throw error;
     record.error ??= error;
     door.destroy();
   }
+}
+
+function ownHeaders({ response: added }: HttpExchange, response: Response): string[] {
+  const headers: string[] = [];
+  for (const [name, value] of response.headers) {
+    // How the body is cut into pieces is the connection's business.
+    if (name !== 'transfer-encoding' && !added.replaced.has(name)) headers.push(name, value);
+  }
+  headers.push(...added.list);
+  return headers;
+}
+
+/** How many bytes must follow; undefined when nothing was said, or when the answer has no body whatever it says. */
+function announcedLength({ method }: HttpExchange, { headers, status }: Response): number | undefined {
+  const text = headers.get('content-length');
+  if (text === null || method === 'HEAD' || status === 204 || status === 304) return undefined;
+  if (!/^\d{1,15}$/.test(text))
+    throw new TypeError(`a response has the Content-Length ${JSON.stringify(text)}`);
+  return Number(text);
+}
+
+function unequal(length: number): TypeError {
+  return new TypeError(`the body of a response is not ${length} bytes long, as its Content-Length says`);
 }
 
 /** Until the client takes more, or is gone. */

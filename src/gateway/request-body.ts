@@ -13,6 +13,8 @@ export const replayableBytes = 65_536;
 export function readUpTo(source: Readable, length: number | undefined, limit: number): Promise<Buffer> {
   if (length === 0) return Promise.resolve(Buffer.alloc(0));
   return new Promise((resolve, reject) => {
+    // A client that left before anybody read: no event tells of it any more.
+    if (source.destroyed) return reject(brokenOff(source.errored ?? undefined));
     const tooLong = new ProblemError(413, `the request's body is longer than ${limit} bytes`);
     if (length !== undefined && length > limit) return reject(tooLong);
     const chunks: Buffer[] = [];

@@ -30,7 +30,7 @@ export interface ServeContext {
 }
 
 /** A connection that could be switched to another protocol, if the route lets it. */
-export type Upgradable = Pick<UpgradeRequest, 'socket' | 'head' | 'detach'>;
+export type Upgradable = Pick<UpgradeRequest, 'socket' | 'detach'>;
 
 /** Serve an exchange. Never rejects: what goes wrong becomes the answer. */
 export async function serve(

@@ -13,10 +13,8 @@ export interface UpgradeRequest {
   readonly protocol: string;
   /** The bare connection. */
   readonly socket: Duplex;
-  /** What the client sent right behind its request. */
-  readonly head: Buffer;
-  /** Takes the connection out of the hands of the HTTP response. */
-  readonly detach: () => void;
+  /** Takes the connection out of the hands of the HTTP response; gives what the client sent behind its request. */
+  readonly detach: () => Buffer;
 }
 
 /**
@@ -33,10 +31,10 @@ export function joinConnections(exchange: HttpExchange, call: UpstreamCall, upgr
     throw new UpstreamError(exchange.record.service ?? 'the upstream', 'switched to another protocol');
   }
   const client = upgrade.socket;
-  upgrade.detach();
+  const early = upgrade.detach();
   exchange.record.status = call.status;
   client.write(switchingHead(call, spoken), 'latin1');
-  if (upgrade.head.length > 0) upstream.write(upgrade.head);
+  if (early.length > 0) upstream.write(early);
   for (const [side, other] of [
     [client, upstream],
     [upstream, client],

@@ -311,4 +311,28 @@ describe('the policy of a route', () => {
     expect(calls).toBe(1);
     expect(registry.outcomes).toEqual([{ id: 'cut-1', outcome: 'failure' }]);
   });
+
+  it('an answer that comes after the policy gave up with another one is let go', async () => {
+    let calls = 0;
+    let open = 0;
+    const { url: upstreamUrl } = await upstream((_request, response) => {
+      calls += 1;
+      open += 1;
+      response.on('close', () => {
+        open -= 1;
+      });
+      if (calls === 1) response.writeHead(500).end('bad');
+      else setTimeout(() => response.write('x'.repeat(300_000)), 50);
+    });
+    const policy = policyOf((work) => {
+      const signal = new AbortController().signal;
+      const [first, second] = [1, 2].map((attempt) => work({ signal, attempt, deadline: undefined }));
+      Promise.resolve(second).catch(() => {});
+      return Promise.resolve(first);
+    });
+    const { url } = await listening({}, (router) => router.route('/*', { url: upstreamUrl, policy }));
+    const response = await fetch(url);
+    expect([response.status, await response.text()]).toEqual([500, 'bad']);
+    await until(() => calls === 2 && open === 0, 'the late answer to be let go');
+  });
 });

@@ -7,6 +7,7 @@ import {
   closeAfterEach,
   listening,
   onCleanup,
+  pause,
   raw,
   rawUpstream,
   registryOf,
@@ -198,5 +199,46 @@ describe('rule 9: upgrades', () => {
     await until(() => arrived === 1);
     socket.resetAndDestroy();
     await until(() => closed === 1 && router.active === 0);
+  });
+
+  it.each(['destroy', 'end'] as const)(
+    'a client that leaves by %s while the upstream thinks leaves nothing behind',
+    async (leave) => {
+      let closed = 0;
+      let arrived = 0;
+      const { url } = await rawUpstream((socket) => {
+        arrived += 1;
+        socket.on('data', () => {});
+        socket.on('close', () => {
+          closed += 1;
+        });
+      });
+      const { port, router } = await listening({}, (it) => it.route('/chat', { url, upgrade: true }));
+      const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }, () => socket.write(ask));
+      onCleanup(() => socket.destroy());
+      await until(() => arrived === 1);
+      socket[leave]();
+      await until(() => closed === 1 && router.active === 0);
+    },
+  );
+
+  it('what the client says before the upstream has switched arrives after it has', async () => {
+    const heard: string[] = [];
+    let answer = (): void => {};
+    const { url } = await rawUpstream((socket) => {
+      socket.on('data', (chunk) => heard.push(chunk.toString('latin1')));
+      answer = () =>
+        void socket.write('HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    });
+    const { port } = await listening({}, (it) => it.route('/chat', { url, upgrade: true }));
+    const client = raw(port, `${ask}one,`);
+    await until(() => heard.length === 1);
+    const rest = `${'x'.repeat(300_000)},end`;
+    client.socket.write(rest);
+    await pause(30);
+    expect(heard.length).toBe(1);
+    answer();
+    await until(() => heard.join('').endsWith(',end'));
+    expect(heard.slice(1).join('')).toBe(`one,${rest}`);
   });
 });
