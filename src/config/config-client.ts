@@ -1,4 +1,5 @@
 import { within } from '../core/abort.ts';
+import { abortController } from '../core/abort-controller.ts';
 import type { Timer } from '../core/clock.ts';
 import { type Duration, milliseconds } from '../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
@@ -44,7 +45,7 @@ export class ConfigClient<T> {
   readonly #applies: Rerun<void> = new Rerun(() => this.#apply());
   readonly #selections: Selections<T> = new Selections();
   #feeds: readonly SourceFeed[] = [];
-  #ending: AbortController = new AbortController();
+  #ending: AbortController = abortController();
   #timer: Timer | undefined;
   /** Whether a load has ended that no apply has looked at. */
   #behind = false;
@@ -161,7 +162,7 @@ export class ConfigClient<T> {
   }
 
   async #begin(): Promise<void> {
-    const ending = new AbortController();
+    const ending = abortController();
     this.#ending = ending;
     this.#problem = undefined;
     this.#feeds = this.#options.sources.map((source) => this.#feed(source, ending.signal));

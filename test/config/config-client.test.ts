@@ -691,6 +691,19 @@ describe('ConfigClient', () => {
     });
   });
 
+  it('takes any number of sources without a warning of a leak', async () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const sources = Array.from({ length: 20 }, () => memoryConfig(values));
+    const { client, runtime, heard } = await setup({ sources });
+    sources[7]!.set({ timeoutMs: 200 });
+    sources[19]!.set({ timeoutMs: 200 });
+    await runtime.clock.advance(1_000);
+    expect(heard.changed).toHaveLength(1);
+    await client.stop();
+    expect(warned).not.toHaveBeenCalled();
+    warned.mockRestore();
+  });
+
   it('refuses values of a source that could reach a prototype', async () => {
     const hostile: ConfigSource = {
       name: 'hostile',
