@@ -1,5 +1,6 @@
 /** Giving answers: an upstream's, a `Response`, a problem. */
-import { UpstreamError } from '../core/errors.ts';
+import type { Clock, Timer } from '../core/clock.ts';
+import { TimeoutError, UpstreamError } from '../core/errors.ts';
 import { messageOf } from '../core/holdfast-error.ts';
 import type { Door } from './door.ts';
 import type { HttpExchange } from './exchange.ts';
@@ -9,11 +10,12 @@ import { type Problem, problemBody } from './problem.ts';
 import type { UpstreamCall } from './upstream-call.ts';
 
 /**
- * Pass an upstream's answer on as it comes, no faster than the client takes it.
+ * Pass an upstream's answer on as it comes, no faster than the client takes it. A client that takes nothing for as long
+ * as the upstream may be idle is given up, since it holds one of the upstream's connections.
  *
  * @throws UpstreamError when it has header fields that cannot be passed on; nothing is sent then.
  */
-export function relay(call: UpstreamCall, exchange: HttpExchange, via: string): void {
+export function relay(call: UpstreamCall, exchange: HttpExchange, via: string, clock: Clock): void {
   const { door, response, record } = exchange;
   record.status = call.status;
   // A 204 has no length (RFC 9110, 8.6); a client that believed one would wait for bytes that are not to come.
@@ -27,11 +29,20 @@ export function relay(call: UpstreamCall, exchange: HttpExchange, via: string): 
     throw new UpstreamError(record.service ?? 'the upstream', messageOf(error), { cause: error });
   }
   if (!call.hasBody) door.flush();
-  door.onDrain(() => call.resume());
+  let stall: StallWatch | undefined;
+  door.onDrain(() => {
+    stall?.end();
+    call.resume();
+  });
   call.attach({
     data: (chunk) => {
       record.bytes += chunk.length;
-      return door.write(chunk);
+      const more = door.write(chunk);
+      if (!more) {
+        stall ??= new StallWatch(call, clock);
+        stall.begin();
+      }
+      return more;
     },
     end: (trailers) => door.end(trailers.length === 0 ? undefined : forwardableTrailers(trailers)),
     fail: (error) => {
@@ -39,6 +50,31 @@ export function relay(call: UpstreamCall, exchange: HttpExchange, via: string): 
       door.destroy();
     },
   });
+}
+
+/** Gives a call up when its client does not take what has come. */
+class StallWatch {
+  readonly #call: UpstreamCall;
+  readonly #clock: Clock;
+  #timer: Timer | undefined;
+
+  constructor(call: UpstreamCall, clock: Clock) {
+    this.#call = call;
+    this.#clock = clock;
+    call.whenEnded(() => this.end());
+  }
+
+  begin(): void {
+    const { idle } = this.#call.request.timeouts;
+    if (idle === 0 || this.#timer !== undefined || this.#call.ended) return;
+    const late = new TimeoutError(idle, { what: 'the client that takes the answer' });
+    this.#timer = this.#clock.schedule(idle, () => this.#call.abandon(late));
+  }
+
+  end(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
 }
 
 /**

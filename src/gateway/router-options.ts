@@ -42,7 +42,7 @@ export interface UpstreamTimeouts {
   readonly connect?: Duration | undefined;
   /** From the request to the answer's headers; kept to about half a second. Default 30 seconds. */
   readonly firstByte?: Duration | undefined;
-  /** Between two pieces of an answer's body. Default 5 minutes. */
+  /** Between two pieces of an answer's body, and for the client to take what has come of it. Default 5 minutes. */
   readonly idle?: Duration | undefined;
 }
 

@@ -149,7 +149,7 @@ async function forward(
   if (protocol !== undefined && upgradable !== undefined && given.call.socket !== undefined) {
     return joinConnections(exchange, given.call, { ...upgradable, protocol });
   }
-  relay(given.call, exchange, context.via);
+  relay(given.call, exchange, context.via, context.proxy.runtime.clock);
 }
 
 function headersFor(context: ServeContext, exchange: HttpExchange, route: Route): string[] {

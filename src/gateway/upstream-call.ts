@@ -92,6 +92,11 @@ export class UpstreamCall {
     else callback(this.#ending);
   }
 
+  /** Whether it has ended. */
+  get ended(): boolean {
+    return this.#ending !== undefined;
+  }
+
   /** Give up: nobody wants the answer, or the rest of it. */
   abandon(reason: Error): void {
     if (this.#ending !== undefined) return;

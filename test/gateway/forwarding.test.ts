@@ -333,6 +333,35 @@ describe('streams', () => {
     expect((await client.closed).length).toBeGreaterThan(total);
   });
 
+  it('rule 22: a client that takes nothing for too long gives its upstream connection back', async () => {
+    let open = 0;
+    const { url } = await upstream((_request, response) => {
+      open += 1;
+      response.on('close', () => {
+        open -= 1;
+      });
+      const more = (): void => {
+        while (response.write(Buffer.alloc(65_536)));
+      };
+      response.on('drain', more);
+      more();
+    });
+    const registry = registryOf({ endless: [url] });
+    const { port, router, finished } = await listening({ registry }, (it) =>
+      it
+        .route('/stalled', { service: 'endless', timeouts: { idle: 200 } })
+        .route('/patient', { service: 'endless', timeouts: { idle: 0 } }),
+    );
+    const [patient, stalled] = ['patient', 'stalled'].map((path) =>
+      raw(port, `GET /${path} HTTP/1.1\r\nHost: a\r\n\r\n`),
+    );
+    patient?.socket.pause();
+    stalled?.socket.pause();
+    await until(() => finished.length === 1 && open === 1);
+    expect([finished[0]?.path, finished[0]?.error]).toEqual(['/stalled', expect.any(TimeoutError)]);
+    expect([router.active, registry.outcomes.map(({ outcome }) => outcome)]).toEqual([1, ['cancelled']]);
+  });
+
   it('rule 21: an upstream that does not read stops the client', async () => {
     const { url } = await rawUpstream((socket) => socket.pause());
     const { port } = await listening({}, (router) => router.route('/*', { url }));
