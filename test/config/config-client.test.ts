@@ -351,6 +351,20 @@ describe('ConfigClient', () => {
       expect(heard.recovered).toHaveLength(1);
     });
 
+    it('tells that a source fails, though what it held before was refused, too', async () => {
+      const { source, client, runtime, heard } = await setup();
+      source.set({ timeoutMs: 'soon' });
+      await runtime.clock.advance(1_000);
+      source.fail(new Error('half of it is missing'));
+      await runtime.clock.advance(1_000);
+      expect(heard.rejected.map(({ error }) => error.constructor)).toEqual([
+        ConfigInvalidError,
+        ConfigSourceError,
+      ]);
+      expect(client.state.lastError?.message).toContain('half of it is missing');
+      expect(heard.rejected[1]?.issues.map(({ path }) => path)).toEqual(['(root)', 'timeoutMs', 'db']);
+    });
+
     it('never goes back to an older load, and never has two under way', async () => {
       const { source, answer, waiting } = manualSource();
       const runtime = testRuntime();
