@@ -84,6 +84,11 @@ export function closeListener(server: Server): Promise<void> {
   return new Promise((resolve) => NetServer.prototype.close.call(server, () => resolve()));
 }
 
+/** Until what has reached this machine already was read: a connection just accepted is read a turn later than others. */
+export async function pendingReads(): Promise<void> {
+  for (let turn = 0; turn < 3; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Close every connection, and what the server needs to watch over them. */
 export function closeConnections(server: Server): void {
   // Told that it is closed already, Node still ends its checks of slow connections.

@@ -19,6 +19,7 @@ import {
   type ListenOptions,
   listenOn,
   makeServer,
+  pendingReads,
 } from './node-server.ts';
 import type { FailedAttempt } from './proxy.ts';
 import { compileRoute, type Route } from './route.ts';
@@ -207,13 +208,24 @@ export class RequestRouter implements AsyncDisposable {
   async #stop(timeout: number): Promise<void> {
     this.#state = 'draining';
     const closed = [...this.#servers].map(closeListener);
-    const drained = await this.#inFlight.drained(this.#runtime.clock, timeout);
+    const drained = await this.#drain(timeout);
     this.#state = 'stopped';
     for (const server of this.#servers) closeConnections(server);
     for (const socket of this.#tunnels) socket.destroy();
     await this.#upstreams.destroy();
     await Promise.all(closed);
     this.#emitter.emit('stopped', { drained });
+  }
+
+  /** Until nothing is under way, nor anything in the sockets that was sent before we looked. */
+  async #drain(timeout: number): Promise<boolean> {
+    const { clock } = this.#runtime;
+    const deadline = clock.now() + timeout;
+    do {
+      if (!(await this.#inFlight.drained(clock, Math.max(0, deadline - clock.now())))) return false;
+      await pendingReads();
+    } while (this.#inFlight.size > 0);
+    return true;
   }
 
   readonly #closing = (): boolean => this.#state !== 'running';

@@ -130,6 +130,17 @@ describe('the life of a router', () => {
     expect(router.active).toBe(0);
   });
 
+  it('a request that was sent before the stop is answered, though nothing had read it yet', async () => {
+    const { port, router } = await listening({}, (it) =>
+      it.route('/*', { handle: () => new Response('here') }),
+    );
+    const first = raw(port, 'GET /1 HTTP/1.1\r\nHost: a\r\n\r\n');
+    await until(() => first.text().includes('here') && router.active === 0);
+    first.socket.write('GET /2 HTTP/1.1\r\nHost: a\r\n\r\n');
+    await router.stop();
+    expect((await first.closed).match(/here/g)).toHaveLength(2);
+  });
+
   it('a stop while a name to listen on is looked up ends the listening', async () => {
     const router = new RequestRouter();
     const listen = router.listen({ port: 0, host: 'localhost' });
