@@ -39,7 +39,7 @@ describe('holdfast', () => {
     [['sidecar', '--retries', '-1'], 'whole number'],
     [['sidecar', '--env', 'NOVALUE'], 'NAME=value'],
     [['sidecar', '--log', 'xml'], 'text, json'],
-    [['sidecar', '--app', 'a', '--app-port', '1'], '--registry'],
+    [['sidecar', '--app', 'a', '--app-port', '1'], 'holdfast: command line: --registry: got nothing'],
     [['sidecar', '--registry', 'memory:', '--app-port', '1'], 'app.name'],
     [['sidecar', '--registry', 'memory:', '--app', 'a'], 'app.port'],
     [['sidecar', '--registry', 'memory:', '--app', 'a b', '--app-port', '1'], 'app.name: got "a b"'],
