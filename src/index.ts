@@ -1,6 +1,6 @@
 /**
  * The public face of holdfast: the six primitives, the contracts by which they compose, and every error. Adapters are in
- * `holdfast/adapters/<name>`, test tools in `holdfast/testing`.
+ * `holdfast/adapters/<name>`, test tools in `holdfast/testing`, payloads of the policies' events in `holdfast/resilience`.
  *
  * @module
  */
@@ -20,7 +20,14 @@ export {
   secret,
 } from './config/index.ts';
 export { currentCallContext, withCallContext } from './core/ambient.ts';
-export { type Backoff, constant, type ExponentialOptions, exponential } from './core/backoff.ts';
+export {
+  type Backoff,
+  constant,
+  decorrelated,
+  type ExponentialOptions,
+  exponential,
+  linear,
+} from './core/backoff.ts';
 export type { Clock, ScheduleOptions, Timer } from './core/clock.ts';
 export type { Duration } from './core/duration.ts';
 export type { Unsubscribe } from './core/emitter.ts';
@@ -54,7 +61,7 @@ export type { GcraDecision, GcraLimit } from './core/gcra.ts';
 export { HoldfastError, type HoldfastErrorOptions } from './core/holdfast-error.ts';
 export type { JsonObject, JsonValue } from './core/json.ts';
 export type { LifecycleState } from './core/lifecycle.ts';
-export type { CallContext, Policy, RunOptions, Work } from './core/policy.ts';
+export type { CallContext, Policy, RetryAllowance, RunOptions, Work } from './core/policy.ts';
 export type { Runtime, Telemetry, TelemetryEvent } from './core/runtime.ts';
 export type { SchemaIssue, SchemaOutput, SchemaResult, StandardSchema } from './core/schema.ts';
 export {
@@ -110,6 +117,7 @@ export {
   type UpstreamFailed,
   type UpstreamTimeouts,
 } from './gateway/index.ts';
+export type { CircuitNotice, CircuitStore } from './ports/circuit-store.ts';
 export type { ConfigContent, ConfigLayer, ConfigScope, ConfigSource } from './ports/config-source.ts';
 export type { Delivery, Message, MessageBus, MessageHandler, SubscribeOptions } from './ports/message-bus.ts';
 export type { RateStore } from './ports/rate-store.ts';
@@ -133,57 +141,65 @@ export type {
   StepStatus,
 } from './ports/saga-store.ts';
 export {
-  type Alternative,
+  type AdaptiveLimitEvents,
+  type AdaptiveLimitOptions,
+  type AdaptiveLimitPolicy,
   type AnsweringPolicy,
-  type AnswerOf,
+  adaptiveLimit,
   Bulkhead,
   type BulkheadEvents,
   type BulkheadOptions,
-  type BulkheadQueued,
-  type BulkheadRejected,
+  type BulkheadRunOptions,
+  type ChaosEvents,
+  type ChaosOptions,
+  type ChaosPolicy,
   CircuitBreaker,
   type CircuitBreakerEvents,
   type CircuitBreakerOptions,
-  type CircuitCallFailed,
-  type CircuitCallIgnored,
-  type CircuitCallSucceeded,
-  type CircuitChanges,
-  type CircuitClosed,
-  type CircuitForced,
-  type CircuitHalfOpened,
+  CircuitBreakers,
+  type CircuitBreakersEvents,
+  type CircuitBreakersOptions,
   type CircuitMetrics,
-  type CircuitOpened,
-  type CircuitRejected,
+  CircuitSharing,
+  type CircuitSharingEvents,
+  type CircuitSharingOptions,
+  type CircuitSnapshot,
   type CircuitState,
   type CircuitToken,
-  type CircuitTotals,
-  type CircuitWouldTrip,
+  type CoalescedRunOptions,
+  type CoalesceEvents,
+  type CoalesceOptions,
+  type CoalescePolicy,
+  chaos,
+  coalesce,
   type FallbackEvents,
   type FallbackOptions,
   type FallbackPolicy,
-  type FellBack,
   type ForcedState,
   fallback,
-  type GaveUp,
   type GiveUpReason,
   type HalfOpenOptions,
+  type HedgeEvents,
+  type HedgeOptions,
+  type HedgePolicy,
+  hedge,
+  parseRetryAfter,
   pipeline,
   type RateLimitedRunOptions,
   RateLimiter,
   type RateLimiterEvents,
   type RateLimiterOptions,
-  type RateLimiterRejected,
-  type Recovered,
-  type Retried,
+  RetryBudget,
+  type RetryBudgetEvents,
+  type RetryBudgetOptions,
   type RetryEvents,
   type RetryOptions,
   type RetryPolicy,
   retry,
-  type Tally,
   type TimeoutOptions,
+  type TripOptions,
   type TripReason,
   timeout,
-  type Wait,
 } from './resilience/index.ts';
 export {
   type BeginOptions,

@@ -8,6 +8,9 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /** Tests that start processes or real servers; everything else is a unit test. */
 const system = ['test/servers/**/*.test.ts', 'test/system/**/*.test.ts'];
 
+/** A taste of it is a unit test, in a few worlds; the system tests take many. */
+const simulation = 'test/saga/simulation/simulation.test.ts';
+
 const reports = process.env.HOLDFAST_REPORTS;
 
 const jsonReport = (outputFile: string): ['json', { outputFile: string }] => ['json', { outputFile }];
@@ -31,13 +34,16 @@ export default defineConfig({
           exclude: system,
           // Time in these tests is virtual, so a limit only ends what hangs; a busy machine is no failure.
           testTimeout: 30_000,
+          // One process for many files: what a file leaves behind shows in the next, and nothing may be left behind.
+          isolate: false,
         },
       },
       {
         extends: true,
         test: {
           name: 'system',
-          include: system,
+          include: [...system, simulation],
+          env: { WORLDS: '200' },
           testTimeout: 120_000,
           hookTimeout: 60_000,
           // Real servers and killed processes share two cores: one file at a time keeps them honest.

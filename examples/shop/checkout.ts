@@ -144,7 +144,9 @@ async function call(
   try {
     const response = await policy.run(send, { signal });
     const answer = (await response.json()) as { readonly refused?: string };
-    return response.ok ? answer : refuse(`${service}: ${answer.refused ?? response.status}`);
+    if (response.ok) return answer;
+    // Participants remember keys, so their refusal speaks for earlier attempts too.
+    return refuse(`${service}: ${answer.refused ?? response.status}`, { conclusive: true });
   } catch (error) {
     const notSent = error instanceof CircuitOpenError || error instanceof NoInstanceError;
     if (notSent && !undo) refuse(error.message);

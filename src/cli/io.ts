@@ -7,12 +7,14 @@ export interface CliIo {
   readonly out: (text: string) => void;
   /** Writes to standard error: what a person should know. */
   readonly error: (text: string) => void;
-  /** Calls the listener at each SIGTERM and SIGINT. */
-  readonly onSignal: (listener: (signal: 'SIGTERM' | 'SIGINT') => void) => Unsubscribe;
+  /** Calls the listener at each SIGTERM, SIGINT (Ctrl-C) and SIGHUP (the terminal was closed). */
+  readonly onSignal: (listener: () => void) => Unsubscribe;
   /** Ends the process at once; for a second signal. */
   readonly exit: (code: number) => void;
   readonly runtime: Runtime;
 }
+
+const endSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 /** The process's own. */
 export function systemIo(): CliIo {
@@ -22,11 +24,9 @@ export function systemIo(): CliIo {
     out: (text) => void process.stdout.write(text),
     error: (text) => void process.stderr.write(text),
     onSignal(listener) {
-      process.on('SIGTERM', listener);
-      process.on('SIGINT', listener);
+      for (const signal of endSignals) process.on(signal, listener);
       return () => {
-        process.off('SIGTERM', listener);
-        process.off('SIGINT', listener);
+        for (const signal of endSignals) process.off(signal, listener);
       };
     },
     exit: (code) => process.exit(code),

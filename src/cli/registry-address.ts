@@ -19,7 +19,7 @@ export function registryAt(address: string, runtime: Runtime): RegistryBackend {
   const place = address.slice(separator + 1);
   if (kind === 'file' && place !== '') return fileRegistry({ directory: place, runtime });
   if (kind === 'memory' && place === '') return memoryRegistry({ runtime });
-  throw new InvalidOptionsError('holdfast', [
+  throw new InvalidOptionsError('command line', [
     { field: '--registry', received: JSON.stringify(address), accepts: registryAccepts },
   ]);
 }

@@ -3,8 +3,8 @@ import { type ExitCode, exitCodes } from './exit-codes.ts';
 import type { CliIo } from './io.ts';
 
 /**
- * Run a sidecar until a signal or until its app is given up. The first SIGTERM or SIGINT drains and stops; a second
- * one ends everything at once.
+ * Run a sidecar until a signal or until its app is given up. The first SIGTERM, SIGINT or SIGHUP drains and
+ * stops; a second one ends everything at once.
  *
  * @throws what `start` threw, unless a signal was the reason; the app's error when it was given up.
  */

@@ -69,7 +69,7 @@ function listenerOptions(): Option[] {
     ),
     new Option('--admin <port>', 'port for /healthz, /readyz, /metrics (default: 0)').argParser(portArgument),
     new Option('--admin-host <address>', 'address of the admin listener (default: 127.0.0.1)'),
-    new Option('--registry <address>', registryAccepts),
+    new Option('--registry <address>', `${registryAccepts} (required)`),
   ];
 }
 
@@ -105,7 +105,7 @@ async function runSidecar(words: readonly string[], flags: CommandFlags, io: Cli
 function optionsOf(settings: PlainSettings, flags: CommandFlags, io: CliIo): SidecarOptions {
   const { registry } = settings;
   if (typeof registry !== 'string') {
-    throw new InvalidOptionsError('holdfast sidecar', [
+    throw new InvalidOptionsError('command line', [
       { field: '--registry', received: 'nothing', accepts: registryAccepts },
     ]);
   }

@@ -1,4 +1,5 @@
 import { within } from '../core/abort.ts';
+import { abortController } from '../core/abort-controller.ts';
 import type { Timer } from '../core/clock.ts';
 import { type Duration, milliseconds } from '../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
@@ -44,7 +45,7 @@ export class ConfigClient<T> {
   readonly #applies: Rerun<void> = new Rerun(() => this.#apply());
   readonly #selections: Selections<T> = new Selections();
   #feeds: readonly SourceFeed[] = [];
-  #ending: AbortController = new AbortController();
+  #ending: AbortController = abortController();
   #timer: Timer | undefined;
   /** Whether a load has ended that no apply has looked at. */
   #behind = false;
@@ -161,7 +162,7 @@ export class ConfigClient<T> {
   }
 
   async #begin(): Promise<void> {
-    const ending = new AbortController();
+    const ending = abortController();
     this.#ending = ending;
     this.#problem = undefined;
     this.#feeds = this.#options.sources.map((source) => this.#feed(source, ending.signal));
@@ -217,25 +218,23 @@ export class ConfigClient<T> {
     const feeds = this.#feeds;
     const built = await this.#build(feeds.flatMap((feed) => feed.layers));
     if (signal.aborted) return;
-    if (built.issues !== undefined) {
-      const error = new ConfigInvalidError(this.#options.environment, built.issues);
-      return this.#reject(error, built.issues);
-    }
-    const failed = feeds.flatMap(({ state, error }) =>
-      error === undefined ? [] : [{ name: state.name, error }],
-    );
-    const [first] = failed;
-    // The state is put right before anybody is told, so that a listener sees it as it is.
-    const recovered = first === undefined && this.#settle();
-    this.#accept(built.snapshot);
-    if (recovered) this.#emitter.emit('recovered', { version: this.#version });
-    if (first === undefined) return;
+    const failed = feeds.flatMap(({ name, error }) => (error === undefined ? [] : [{ name, error }]));
     const issues = failed.map(({ name, error }) => ({
       path: '(root)',
       message: error.message,
       source: name,
     }));
-    this.#reject(first.error, issues);
+    const [first] = failed;
+    if (built.issues !== undefined) {
+      // Where a source failed, what is refused may be its old values: the failure is the newer news.
+      const error = first?.error ?? new ConfigInvalidError(this.#options.environment, built.issues);
+      return this.#reject(error, [...issues, ...built.issues]);
+    }
+    // The state is put right before anybody is told, so that a listener sees it as it is.
+    const recovered = first === undefined && this.#settle();
+    this.#accept(built.snapshot);
+    if (recovered) this.#emitter.emit('recovered', { version: this.#version });
+    if (first !== undefined) this.#reject(first.error, issues);
   }
 
   async #build(layers: readonly SourcedLayer[]): Promise<Built<T>> {

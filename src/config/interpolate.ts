@@ -36,6 +36,10 @@ export function interpolate(tree: JsonObject): Interpolated {
 /** Why a text cannot be completed; its message is shown. */
 class Obstacle extends Error {}
 
+function tooLong(): Obstacle {
+  return new Obstacle(`grows beyond ${lengthLimit} characters`);
+}
+
 class Interpolation {
   readonly references: Reference[] = [];
   readonly issues: SchemaIssue[] = [];
@@ -92,16 +96,20 @@ class Interpolation {
   #substitute(text: string, keys: readonly string[]): JsonValue {
     const whole = /^\$\{([^{}]*)\}$/.exec(text);
     if (whole !== null) return this.#target(whole[1]!, keys);
+    let left = lengthLimit;
     const result = text.replace(
       /(\$?)\$\{([^{}]*)(\}?)/g,
       (match, dollar: string, name: string, end: string) => {
         if (dollar !== '') return match.slice(1);
         if (end === '')
           throw new Obstacle('has a placeholder without its closing brace; write $${ for a literal ${');
-        return String(this.#target(name, keys));
+        const value = String(this.#target(name, keys));
+        left -= value.length;
+        if (left < 0) throw tooLong();
+        return value;
       },
     );
-    if (result.length > lengthLimit) throw new Obstacle(`grows beyond ${lengthLimit} characters`);
+    if (result.length > lengthLimit) throw tooLong();
     return result;
   }
 

@@ -1,3 +1,4 @@
+import { abortController } from './abort-controller.ts';
 import { currentCallContext } from './ambient.ts';
 import type { Clock, Timer } from './clock.ts';
 import { durationAccepts, parseDuration } from './duration.ts';
@@ -79,7 +80,7 @@ export function joinSignals(
   a: AbortSignal | undefined,
   b: AbortSignal | undefined,
 ): { readonly signal: AbortSignal; readonly dispose: () => void; readonly abort: (reason: unknown) => void } {
-  const controller = new AbortController();
+  const controller = abortController();
   const sources = [a, b].filter((s) => s !== undefined);
   const listeners = sources.map((s) => ({ s, on: () => controller.abort(s.reason) }));
   const dispose = (): void => {
@@ -105,7 +106,7 @@ export class AbortableCall extends Call {
 
   override get signal(): AbortSignal {
     if (this.#controller === undefined) {
-      this.#controller = new AbortController();
+      this.#controller = abortController();
       if (this.#aborted) this.#controller.abort(this.#reason);
     }
     return this.#controller.signal;

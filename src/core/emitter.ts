@@ -5,9 +5,6 @@ import type { Telemetry } from './runtime.ts';
 /** Stops a subscription. Idempotent. */
 export type Unsubscribe = () => void;
 
-/** A map from event name (past tense) to its one readonly payload. */
-export type EventMap = { readonly [event: string]: object };
-
 /**
  * What every primitive holds (and does not extend) to tell what happened. The same event reaches the runtime's
  * telemetry. A listener that throws is reported as a process warning and stops neither the others nor the call.

@@ -42,7 +42,8 @@ export class NotRunningError extends HoldfastError {
   static override readonly code = 'HOLDFAST_NOT_RUNNING';
 
   constructor(owner: string, state: string) {
-    const advice = state === 'idle' ? 'call `await start()` first' : 'it is stopped for good; make a new one';
+    const early = state === 'idle' || state === 'starting';
+    const advice = early ? 'call `await start()` first' : 'it is stopped for good; make a new one';
     super(`${owner} is ${state}: ${advice}`);
   }
 }

@@ -41,9 +41,9 @@ Object.defineProperty(HoldfastError.prototype, brand, { value: true });
 
 /** The message of anything that was thrown. Never throws. */
 export function messageOf(error: unknown): string {
-  if (error instanceof Error) return error.message || error.name;
   try {
-    return String(error);
+    // A message should be a text, but anybody may have put something else there.
+    return String(error instanceof Error ? error.message || error.name : error);
   } catch {
     return 'unknown error';
   }

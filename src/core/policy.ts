@@ -2,6 +2,7 @@
  * The one contract by which everything composes: a {@link Policy} runs work and decides whether, when and how
  * often. The first policy of a pipeline is the outermost.
  */
+import { abortController } from './abort-controller.ts';
 import type { Duration } from './duration.ts';
 
 /** Decides whether repeated attempts may still be made: what retries and hedges share. `RetryBudget` is one. */
@@ -49,8 +50,6 @@ export interface Policy {
   wrap<A extends unknown[], R>(work: (...args: A) => R): (...args: A) => Promise<Awaited<R>>;
 }
 
-let neverSignal: AbortSignal | undefined;
-
 /** A context made by the library. Its signal costs nothing until somebody reads it. */
 export class Call implements CallContext {
   readonly #source: AbortSignal | undefined;
@@ -76,9 +75,8 @@ export class Call implements CallContext {
   }
 
   get signal(): AbortSignal {
-    if (this.#source !== undefined) return this.#source;
-    neverSignal ??= new AbortController().signal;
-    return neverSignal;
+    // A new one for each who asks: one for the whole process would keep every listener that was not taken off it.
+    return this.#source ?? abortController().signal;
   }
 }
 

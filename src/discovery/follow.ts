@@ -31,17 +31,17 @@ export async function follow(
   let watch: AsyncIterator<unknown> | undefined;
   try {
     watch = settings.backend.watch(service, own.signal)[Symbol.asyncIterator]();
-    let next = watch.next();
-    const first = await outcomeWithin(runtime.clock, settings.timeout, next, own.signal, follower.awaited);
+    let next = new Pending(watch.next());
+    const first = await next.within(runtime.clock, settings.timeout, own.signal, follower.awaited);
     if (first === undefined)
       throw new TimeoutError(settings.timeout, { what: `the first list of ${service}` });
     for (let outcome: typeof first | undefined = first; ; ) {
       if (outcome !== undefined) {
         if (outcome.done === true) throw new Error('the watch ended by itself');
         follower.receive(outcome.value);
-        next = watch.next();
+        next = new Pending(watch.next());
       } else if (!(await follower.check())) return;
-      outcome = await outcomeWithin(runtime.clock, settings.watchdog, next, own.signal, false);
+      outcome = await next.within(runtime.clock, settings.watchdog, own.signal, false);
     }
   } finally {
     own.dispose();
@@ -51,30 +51,45 @@ export async function follow(
   }
 }
 
-/** What the promise resolves to; undefined when it does not settle in time. Rejects as it does, or on abort. */
-function outcomeWithin<T>(
-  clock: Clock,
-  limit: number,
-  promise: Promise<T>,
-  signal: AbortSignal,
-  hold: boolean,
-): Promise<T | undefined> {
-  return new Promise((resolve, reject) => {
-    const finish = (): void => {
-      timer.cancel();
-      signal.removeEventListener('abort', onAbort);
+/** A promise that is awaited again and again, for a while each time. It gets one reaction, so waits leave nothing on it. */
+class Pending<T> {
+  readonly #promise: Promise<T>;
+  #settled = false;
+  #wake: () => void = () => {};
+
+  constructor(promise: Promise<T>) {
+    this.#promise = promise;
+    const settle = (): void => {
+      this.#settled = true;
+      this.#wake();
     };
-    const onAbort = (): void => {
-      finish();
-      reject(signal.reason);
-    };
-    const onTime = (): void => {
-      finish();
-      resolve(undefined);
-    };
-    const timer = clock.schedule(limit, onTime, { hold });
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.finally(finish).then(resolve, reject);
-    if (signal.aborted) onAbort();
-  });
+    promise.then(settle, settle);
+  }
+
+  /** What it resolves to; undefined when it does not settle in time. Rejects as it does, or on abort. */
+  within(clock: Clock, limit: number, signal: AbortSignal, hold: boolean): Promise<T | undefined> {
+    return new Promise((resolve, reject) => {
+      const finish = (): void => {
+        timer.cancel();
+        signal.removeEventListener('abort', onAbort);
+        this.#wake = () => {};
+      };
+      const onAbort = (): void => {
+        finish();
+        reject(signal.reason);
+      };
+      const onTime = (): void => {
+        finish();
+        resolve(undefined);
+      };
+      const timer = clock.schedule(limit, onTime, { hold });
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#wake = () => {
+        finish();
+        resolve(this.#promise);
+      };
+      if (signal.aborted) onAbort();
+      else if (this.#settled) this.#wake();
+    });
+  }
 }

@@ -5,7 +5,7 @@
 import type { BlockList } from 'node:net';
 import { ProblemError } from '../core/errors.ts';
 import { clientBehind, includesAddress, plainAddress } from './addresses.ts';
-import { type RequestHeaders, requestConnectionOptions } from './headers.ts';
+import { endsHere, type RequestHeaders, requestConnectionOptions } from './headers.ts';
 import { canonicalPath, type PathRules } from './path.ts';
 
 /** A request's head as it came in. */
@@ -51,8 +51,6 @@ export interface Admission {
   readonly trusted: boolean;
   /** Bytes; undefined when it is chunked. */
   readonly bodyLength: number | undefined;
-  /** Fields that end here because `Connection` names them. */
-  readonly connectionOptions: ReadonlySet<string>;
 }
 
 /** Fields that tell where a request comes from; anyone can write them. */
@@ -93,11 +91,12 @@ export function admit(head: IncomingHead, rules: AdmissionRules): Admission {
   }
   const peerAddress = plainAddress(head.peer);
   const trusted = rules.trustedProxies !== undefined && includesAddress(rules.trustedProxies, peerAddress);
+  const place = destination(head, fields.host, rules.paths);
+  clean(headers, fields, trusted, rules);
   return {
-    ...destination(head, fields.host, rules.paths),
+    ...place,
     scheme: schemeOf(head, trusted),
     clientAddress: clientOf(peerAddress, trusted ? headers : undefined, rules.trustedProxies),
-    ...cleaned(headers, fields, trusted, rules),
     peerAddress,
     trusted,
     bodyLength,
@@ -114,7 +113,8 @@ function readFields(headers: RequestHeaders): Fields {
     via: '',
     forwarded: [],
   };
-  for (const [index, name] of headers.names.entries()) readField(fields, name, headers.raw[index * 2 + 1]!);
+  const { names, raw } = headers;
+  for (let index = 0; index < names.length; index += 1) readField(fields, names[index]!, raw[index * 2 + 1]!);
   return fields;
 }
 
@@ -141,7 +141,8 @@ function readField(fields: Fields, name: string, value: string): void {
       fields.via = fields.via === '' ? value : `${fields.via},${value}`;
       return;
     default:
-      if (forwardedName.test(name)) fields.forwarded.push(name);
+      // Most names are told apart by their first letter, at less cost.
+      if ((name[0] === 'x' || name[0] === 'f') && forwardedName.test(name)) fields.forwarded.push(name);
   }
 }
 
@@ -203,14 +204,14 @@ function clientOf(peer: string, headers: RequestHeaders | undefined, trusted: Bl
   return told === undefined || trusted === undefined ? peer : clientBehind(peer, told, trusted);
 }
 
-/** Take out what only a trusted proxy or a guard of ours may say. */
-function cleaned(
-  headers: RequestHeaders,
-  fields: Fields,
-  trusted: boolean,
-  rules: AdmissionRules,
-): Pick<Admission, 'connectionOptions'> {
+/**
+ * Take out what only a trusted proxy or a guard of ours may say, and what `Connection` names: now, before guards add
+ * fields, since a client that names one of theirs must not make it disappear (CVE-2026-33805). What ends at every hop,
+ * named or not, is left out when the request goes on; `Upgrade` is still looked at.
+ */
+function clean(headers: RequestHeaders, fields: Fields, trusted: boolean, rules: AdmissionRules): void {
+  const named = requestConnectionOptions(fields.connection);
+  for (const name of named) if (!endsHere(name)) headers.delete(name);
   if (!trusted) for (const name of fields.forwarded) headers.delete(name);
   for (const name of rules.identityHeaders) headers.delete(name);
-  return { connectionOptions: requestConnectionOptions(fields.connection) };
 }

@@ -3,6 +3,7 @@
 import type { Clock } from '../core/clock.ts';
 import { InvalidOptionsError, ProblemError, TimeoutError, UpstreamError } from '../core/errors.ts';
 import { type JsonValue, parseJson } from '../core/json.ts';
+import { describe } from '../core/options.ts';
 import type { Policy } from '../core/policy.ts';
 import type { HttpExchange } from './exchange.ts';
 import { rawHeader } from './headers.ts';
@@ -31,12 +32,12 @@ export function compileParts(owner: string, parts: Readonly<Record<string, strin
   const compiled = Object.entries(parts).map(([name, part]) => {
     const given = typeof part === 'string' ? splitPart(part) : part;
     if (given === undefined || given.path.startsWith('//')) {
-      throw invalidPart(owner, name, "'service:/path', such as 'users:/users/{sub}'");
+      throw invalidPart(owner, `compose.${name}`, part, "'service:/path', such as 'users:/users/{sub}'");
     }
     const { service, path, timeout, fallback } = given;
     return { name, service, path, timeout, fallback, optional: given.optional ?? fallback !== undefined };
   });
-  if (compiled.length === 0) throw invalidPart(owner, '', 'at least one part');
+  if (compiled.length === 0) throw invalidPart(owner, 'compose', parts, 'at least one part');
   return compiled;
 }
 
@@ -45,9 +46,8 @@ function splitPart(text: string): ResolvedPart | undefined {
   return parts === null ? undefined : { service: parts[1]!, path: parts[2]! };
 }
 
-function invalidPart(owner: string, name: string, accepts: string): InvalidOptionsError {
-  const field = name === '' ? 'compose' : `compose.${name}`;
-  return new InvalidOptionsError(owner, [{ field, received: 'something else', accepts }]);
+function invalidPart(owner: string, field: string, value: unknown, accepts: string): InvalidOptionsError {
+  return new InvalidOptionsError(owner, [{ field, received: describe(value), accepts }]);
 }
 
 /** What composing needs of its surroundings. */

@@ -1,3 +1,4 @@
+import { abortController } from '../core/abort-controller.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Admission, IncomingHead } from './admit.ts';
@@ -115,7 +116,6 @@ export class HttpExchange implements Exchange {
   readonly peerAddress: string;
   readonly trusted: boolean;
   readonly bodyLength: number | undefined;
-  readonly connectionOptions: ReadonlySet<string>;
   readonly door: Door;
   readonly record: ExchangeRecord;
   params: Readonly<Record<string, string>> = noParams;
@@ -127,6 +127,7 @@ export class HttpExchange implements Exchange {
   #searchParams: URLSearchParams | undefined;
   #controller: AbortController | undefined;
   #gone: Error | undefined;
+  #unheard = false;
   readonly #waiting: Set<(reason: Error) => void> = new Set();
   readonly #makeId: () => string;
 
@@ -150,7 +151,6 @@ export class HttpExchange implements Exchange {
     this.peerAddress = admission.peerAddress;
     this.trusted = admission.trusted;
     this.bodyLength = admission.bodyLength;
-    this.connectionOptions = admission.connectionOptions;
     this.#makeId = runtime.id;
     record.path = admission.path;
     record.host = admission.host;
@@ -174,7 +174,7 @@ export class HttpExchange implements Exchange {
 
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
-      this.#controller = new AbortController();
+      this.#controller = abortController();
       if (this.#gone !== undefined) this.#controller.abort(this.#gone);
     }
     return this.#controller.signal;
@@ -193,7 +193,7 @@ export class HttpExchange implements Exchange {
     return this.#wholeBody;
   }
 
-  /** Why nobody waits for the answer any more, or undefined. */
+  /** Why no upstream's answer is wanted any more, or undefined. */
   get gone(): Error | undefined {
     return this.#gone;
   }
@@ -208,12 +208,23 @@ export class HttpExchange implements Exchange {
     return () => void this.#waiting.delete(callback);
   }
 
+  /** Whether the client itself is gone, so that there is nobody to answer. */
+  get unheard(): boolean {
+    return this.#unheard;
+  }
+
   /** The client went away. */
   abandon(): void {
+    this.#unheard = true;
+    this.giveUp(new DOMException('the client went away', 'AbortError'));
+  }
+
+  /** What is under way for this exchange has become pointless, through no fault of the upstream. */
+  giveUp(reason: Error): void {
     if (this.#gone !== undefined) return;
-    this.#gone = new DOMException('the client went away', 'AbortError');
-    for (const callback of this.#waiting) callback(this.#gone);
+    this.#gone = reason;
+    for (const callback of this.#waiting) callback(reason);
     this.#waiting.clear();
-    this.#controller?.abort(this.#gone);
+    this.#controller?.abort(reason);
   }
 }

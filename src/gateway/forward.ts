@@ -3,7 +3,7 @@
  * header fields as they were sent (case, order, duplicates), and costs least.
  */
 import type { BlockList } from 'node:net';
-import { Pool } from 'undici';
+import { Client, type Dispatcher, Pool } from 'undici';
 import { BulkheadFullError } from '../core/errors.ts';
 import { checkedLookup, refuseAddress } from './upstream-address.ts';
 import { UpstreamCall, type UpstreamRequest } from './upstream-call.ts';
@@ -20,11 +20,31 @@ export interface UpstreamsOptions {
   readonly denied: BlockList;
 }
 
+/** One connection, made again whenever it was closed. Tells each call whether it comes first on it. */
+class CountedClient extends Client {
+  #served = 0;
+
+  constructor(origin: string | URL, options: object) {
+    super(origin, options);
+    this.on('connect', () => {
+      this.#served = 0;
+    });
+  }
+
+  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    if (handler instanceof UpstreamCall) {
+      handler.whenSent = () => {
+        this.#served += 1;
+        return this.#served > 1;
+      };
+    }
+    return super.dispatch(options, handler);
+  }
+}
+
 /** One origin's connections. */
 export class Upstream {
   readonly origin: string;
-  /** How many connections were made so far. */
-  connections = 0;
   /** How many calls are under way. */
   active = 0;
   readonly #pool: Pool;
@@ -35,15 +55,13 @@ export class Upstream {
     this.#limit = options.connections + options.waiting;
     this.#pool = new Pool(origin, {
       connections: options.connections,
+      factory: (url, given) => new CountedClient(url, given),
       connectTimeout,
       connect: { lookup: checkedLookup(options.denied), timeout: connectTimeout },
       // Below the 5 seconds after which a Node server closes an idle connection.
       keepAliveTimeout: 4_000,
       headersTimeout: 0,
       bodyTimeout: 0,
-    });
-    this.#pool.on('connect', () => {
-      this.connections += 1;
     });
   }
 

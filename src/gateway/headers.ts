@@ -31,6 +31,9 @@ const neverTrailer =
 
 const none: ReadonlySet<string> = new Set();
 
+const validName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const validValue = /^[\t\x20-\x7e\x80-\xff]*$/;
+
 /** The names, in lower case, that a `Connection` value lists, other than the two that say nothing of headers. */
 export function connectionOptions(value: string): ReadonlySet<string> {
   if (value === 'keep-alive' || value === 'close') return none;
@@ -49,15 +52,19 @@ export function connectionOptions(value: string): ReadonlySet<string> {
 export function requestConnectionOptions(value: string): ReadonlySet<string> {
   const names = connectionOptions(value);
   for (const name of names) {
-    if (neverHopByHop.test(name)) {
+    if (neverHopByHop.test(name.replaceAll('_', '-'))) {
       throw new ProblemError(400, `the header Connection may not name ${JSON.stringify(name)}`);
     }
   }
   return names;
 }
 
-/** Whether a field, in lower case, ends at this hop. */
-export function endsHere(name: string, options: ReadonlySet<string>): boolean {
+/**
+ * Whether a field, in lower case, ends at this hop.
+ *
+ * @param options further names that do, because `Connection` lists them.
+ */
+export function endsHere(name: string, options: ReadonlySet<string> = none): boolean {
   return hopByHop.has(name) || options.has(name);
 }
 
@@ -91,8 +98,10 @@ export function forwardableTrailers(raw: readonly Buffer[]): [string, string][] 
   for (let index = 0; index + 1 < raw.length; index += 2) {
     const name = raw[index]!.toString('latin1');
     const lower = name.toLowerCase();
+    const value = raw[index + 1]!.toString('latin1');
     if (neverTrailer.test(lower) || hopByHop.has(lower)) continue;
-    pairs.push([name, raw[index + 1]!.toString('latin1')]);
+    // The answer is whole already: a field that could not be sent is left out rather than break it.
+    if (validName.test(name) && validValue.test(value)) pairs.push([name, value]);
   }
   return pairs;
 }
@@ -107,9 +116,6 @@ export function rawHeader(raw: readonly Buffer[], name: string): string | undefi
   }
   return undefined;
 }
-
-const validName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-const validValue = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 /** The header fields of a request: lookups ignore case, and the list keeps what was sent. */
 export class RequestHeaders {

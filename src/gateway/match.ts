@@ -32,6 +32,9 @@ export function parsePattern(pattern: string): RoutePattern {
   if (parts === null || parts[3]!.includes('?') || parts[3]!.includes('#')) {
     throw badPattern(pattern, "'[METHODS ][host]/path', such as 'GET,POST api.example.com/orders/:id'");
   }
+  if (/\/\{[\w*]+\}/.test(parts[3]!)) {
+    throw badPattern(pattern, '`:name` for a segment that varies; `{name}` is for `rewrite` and `compose`');
+  }
   const host = parts[2] === '*' ? '' : parts[2]!.toLowerCase();
   return { methods: parts[1]?.split(',') ?? [], host, path: parts[3]! };
 }

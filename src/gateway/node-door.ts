@@ -9,20 +9,19 @@ import { RequestHeaders } from './headers.ts';
 /** How much of an unread request is read away after its answer, to keep the connection. */
 const drainedBytes = 1_048_576;
 
-/** Node drops header fields beyond this many without a word; a list this long may be cut. */
-const nodeHeaderLimit = 2_000;
+/** How much a client may say in another protocol before it was agreed to; then it has to wait. */
+const earlyBytes = 65_536;
 
 /** What a request says, as Node's parser gives it. */
-export function nodeHead(request: IncomingMessage): IncomingHead & { readonly cut: boolean } {
-  const { socket, rawHeaders } = request;
+export function nodeHead(request: IncomingMessage): IncomingHead {
+  const { socket } = request;
   return {
     method: request.method ?? 'GET',
     target: request.url ?? '/',
     version: request.httpVersion,
-    headers: new RequestHeaders(rawHeaders),
+    headers: new RequestHeaders(request.rawHeaders),
     peer: socket.remoteAddress ?? 'unknown',
     secure: (socket as TLSSocket).encrypted === true,
-    cut: rawHeaders.length >= nodeHeaderLimit,
   };
 }
 
@@ -57,6 +56,9 @@ export class NodeDoor implements Door {
   }
 
   body(): Readable {
+    if (this.#request.readableEnded) {
+      throw new Error('the body was read before the router saw it; put the router in front of body parsers');
+    }
     return this.#request;
   }
 
@@ -121,7 +123,10 @@ export class NodeDoor implements Door {
   }
 
   onClosed(callback: (ending: Ending) => void): void {
-    this.#response.once('close', () => callback(this.#response.writableFinished ? 'complete' : 'broken'));
+    const response = this.#response;
+    // Whoever handed the request over may have taken so long that the client is gone: no event tells of it then.
+    if (response.closed || response.destroyed) callback('broken');
+    else response.once('close', () => callback(response.writableFinished ? 'complete' : 'broken'));
   }
 
   /** Read away what is left of the request so that the connection can serve another one, but not without end. */
@@ -139,9 +144,12 @@ export class NodeDoor implements Door {
 export class UpgradeDoor extends NodeDoor {
   readonly #response: ServerResponse;
   readonly #socket: Socket;
+  readonly #early: Buffer[];
+  #earlyLength = 0;
   #detached = false;
 
-  constructor(request: IncomingMessage, socket: Socket, closing: () => boolean) {
+  /** @param head what came right behind the request. */
+  constructor(request: IncomingMessage, socket: Socket, head: Buffer, closing: () => boolean) {
     const response = new ServerResponse(request);
     // A plain answer is the last thing on this connection: its parser is gone.
     response.shouldKeepAlive = false;
@@ -150,14 +158,29 @@ export class UpgradeDoor extends NodeDoor {
     super(request, response, { waits: false, closing });
     this.#response = response;
     this.#socket = socket;
+    this.#early = [head];
     socket.on('error', ignore);
+    // A connection that nobody reads does not tell that its client is gone.
+    socket.on('data', this.#onEarly);
+    socket.on('end', this.#onEnd);
   }
 
-  /** Take the connection out of the hands of the HTTP response. */
-  detach(): void {
+  /** Take the connection out of the hands of the HTTP response; returns what the client said meanwhile. */
+  detach(): Buffer {
     this.#detached = true;
+    this.#socket.off('data', this.#onEarly).off('end', this.#onEnd).pause();
     this.#response.detachSocket(this.#socket);
+    return Buffer.concat(this.#early);
   }
+
+  readonly #onEarly = (chunk: Buffer): void => {
+    this.#early.push(chunk);
+    this.#earlyLength += chunk.length;
+    if (this.#earlyLength > earlyBytes) this.#socket.pause();
+  };
+
+  /** As Node does while a plain request is served: a client that ends its side waits for nothing. */
+  readonly #onEnd = (): void => void this.#socket.destroy();
 
   override get started(): boolean {
     return this.#detached || super.started;

@@ -6,7 +6,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
 import type { TlsOptions } from 'node:tls';
 
 /** Where to listen. */
@@ -50,8 +50,6 @@ export function makeServer(
     requireHostHeader: true,
   };
   const server = tls === undefined ? createServer(options) : createSecureServer({ ...tls, ...options });
-  // Otherwise Node drops fields past a thousand without a word; the router counts them itself.
-  server.maxHeadersCount = 0;
   server.on('request', (request, response) => handlers.onRequest(request, response, false));
   server.on('checkContinue', (request, response) => handlers.onRequest(request, response, true));
   server.on('checkExpectation', (request, response) => handlers.onRequest(request, response, true));
@@ -64,14 +62,38 @@ export function makeServer(
 /** Begin to listen; resolves once connections are accepted. */
 export function listenOn(server: Server, options: ListenOptions): Promise<ListenAddress> {
   return new Promise((resolve, reject) => {
+    // While a name is looked up, a server can be closed before it listens; nothing else tells of that.
+    const onClose = (): void => reject(new Error('the server was closed before it listened'));
     server.once('error', reject);
+    server.once('close', onClose);
     server.listen({ port: options.port, host: options.host }, () => {
       server.off('error', reject);
+      server.off('close', onClose);
       const { address, port } = server.address() as AddressInfo;
       const host = address === '::' || address === '0.0.0.0' ? 'localhost' : bracketed(address);
       resolve({ port, url: `${options.tls === undefined ? 'http' : 'https'}://${host}:${port}` });
     });
   });
+}
+
+/**
+ * Take no new connections; resolves when the last one is closed. Unlike `http.Server.close`, it leaves those alone on
+ * which nothing is under way: a client may have sent its next request a moment ago. {@link closeConnections} ends them.
+ */
+export function closeListener(server: Server): Promise<void> {
+  return new Promise((resolve) => NetServer.prototype.close.call(server, () => resolve()));
+}
+
+/** Until what has reached this machine already was read: a connection just accepted is read a turn later than others. */
+export async function pendingReads(): Promise<void> {
+  for (let turn = 0; turn < 3; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Close every connection, and what the server needs to watch over them. */
+export function closeConnections(server: Server): void {
+  // Told that it is closed already, Node still ends its checks of slow connections.
+  server.close(() => {});
+  server.closeAllConnections();
 }
 
 function bracketed(address: string): string {

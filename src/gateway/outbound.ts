@@ -59,13 +59,13 @@ const rewritten: ReadonlySet<string> = new Set([
 
 /** The header fields for the upstream, as a flat list. */
 export function outboundHeaders(exchange: HttpExchange, change: HeaderChange): string[] {
-  const { headers, connectionOptions } = exchange;
+  const { headers } = exchange;
   const { raw, names } = headers;
   const list: string[] = [];
   if (!change.ownHost && exchange.authority !== '') list.push('Host', exchange.authority);
   for (let index = 0; index < names.length; index += 1) {
     const name = names[index]!;
-    if (endsHere(name, connectionOptions) || rewritten.has(name)) continue;
+    if (endsHere(name) || rewritten.has(name)) continue;
     list.push(raw[index * 2]!, raw[index * 2 + 1]!);
   }
   const before = headers.get('via');

@@ -108,8 +108,9 @@ export async function send(context: ProxyContext, outbound: Outbound): Promise<A
     if (attempts.chose(answer) || answer instanceof Response) return answer;
     throw new TypeError('the policy of a route gave neither an upstream answer nor a Response');
   } catch (error) {
-    if (error instanceof FailedAnswer && attempts.holds(error)) return error.answer;
-    attempts.settle(undefined);
+    const last = error instanceof FailedAnswer && attempts.holds(error) ? error.answer : undefined;
+    attempts.settle(last);
+    if (last !== undefined) return last;
     throw error;
   }
 }
@@ -151,7 +152,7 @@ class Attempts {
   settle(chosen: unknown): void {
     this.#settled = true;
     for (const answer of this.#open) if (answer !== chosen) answer.call.discard();
-    this.#held?.answer.call.discard();
+    if (this.#held?.answer !== chosen) this.#held?.answer.call.discard();
     this.#held = undefined;
   }
 

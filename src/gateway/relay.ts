@@ -1,5 +1,6 @@
 /** Giving answers: an upstream's, a `Response`, a problem. */
-import { UpstreamError } from '../core/errors.ts';
+import type { Clock, Timer } from '../core/clock.ts';
+import { TimeoutError, UpstreamError } from '../core/errors.ts';
 import { messageOf } from '../core/holdfast-error.ts';
 import type { Door } from './door.ts';
 import type { HttpExchange } from './exchange.ts';
@@ -9,14 +10,17 @@ import { type Problem, problemBody } from './problem.ts';
 import type { UpstreamCall } from './upstream-call.ts';
 
 /**
- * Pass an upstream's answer on as it comes, no faster than the client takes it.
+ * Pass an upstream's answer on as it comes, no faster than the client takes it. A client that takes nothing for as long
+ * as the upstream may be idle is given up, since it holds one of the upstream's connections.
  *
  * @throws UpstreamError when it has header fields that cannot be passed on; nothing is sent then.
  */
-export function relay(call: UpstreamCall, exchange: HttpExchange, via: string): void {
+export function relay(call: UpstreamCall, exchange: HttpExchange, via: string, clock: Clock): void {
   const { door, response, record } = exchange;
   record.status = call.status;
-  const headers = responseHeaders(call.rawHeaders, response.replaced);
+  // A 204 has no length (RFC 9110, 8.6); a client that believed one would wait for bytes that are not to come.
+  const left = call.status === 204 ? new Set([...response.replaced, 'content-length']) : response.replaced;
+  const headers = responseHeaders(call.rawHeaders, left);
   headers.push(...response.list, 'Via', via);
   try {
     door.begin(call.status, call.reason, headers);
@@ -25,11 +29,20 @@ export function relay(call: UpstreamCall, exchange: HttpExchange, via: string): 
     throw new UpstreamError(record.service ?? 'the upstream', messageOf(error), { cause: error });
   }
   if (!call.hasBody) door.flush();
-  door.onDrain(() => call.resume());
+  let stall: StallWatch | undefined;
+  door.onDrain(() => {
+    stall?.end();
+    call.resume();
+  });
   call.attach({
     data: (chunk) => {
       record.bytes += chunk.length;
-      return door.write(chunk);
+      const more = door.write(chunk);
+      if (!more) {
+        stall ??= new StallWatch(call, clock);
+        stall.begin();
+      }
+      return more;
     },
     end: (trailers) => door.end(trailers.length === 0 ? undefined : forwardableTrailers(trailers)),
     fail: (error) => {
@@ -39,31 +52,86 @@ export function relay(call: UpstreamCall, exchange: HttpExchange, via: string): 
   });
 }
 
-/** Give a Web-standard response as the answer. */
+/** Gives a call up when its client does not take what has come. */
+class StallWatch {
+  readonly #call: UpstreamCall;
+  readonly #clock: Clock;
+  #timer: Timer | undefined;
+
+  constructor(call: UpstreamCall, clock: Clock) {
+    this.#call = call;
+    this.#clock = clock;
+    call.whenEnded(() => this.end());
+  }
+
+  begin(): void {
+    const { idle } = this.#call.request.timeouts;
+    if (idle === 0 || this.#timer !== undefined || this.#call.ended) return;
+    const late = new TimeoutError(idle, { what: 'the client that takes the answer' });
+    this.#timer = this.#clock.schedule(idle, () => this.#call.abandon(late));
+  }
+
+  end(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+}
+
+/**
+ * Give a Web-standard response as the answer. One whose body is not as long as its `Content-Length` says is broken
+ * off: what follows on the connection would be taken for another answer.
+ *
+ * @throws TypeError when it has header fields that cannot be sent; nothing is sent then.
+ */
 export async function sendResponse(exchange: HttpExchange, response: Response): Promise<void> {
   const { door, record } = exchange;
-  record.status = response.status;
-  const headers: string[] = [];
-  for (const [name, value] of response.headers) {
-    if (!exchange.response.replaced.has(name)) headers.push(name, value);
-  }
-  headers.push(...exchange.response.list);
-  door.begin(response.status, response.statusText, headers);
-  if (response.body === null) return door.end();
-  const reader = response.body.getReader();
-  exchange.whenGone((reason) => void reader.cancel(reason).catch(() => {}));
+  const reader = response.body?.getReader();
+  exchange.whenGone((reason) => void reader?.cancel(reason).catch(() => {}));
+  let begun = false;
   try {
+    const length = announcedLength(exchange, response);
+    record.status = response.status;
+    door.begin(response.status, response.statusText, ownHeaders(exchange, response));
+    begun = true;
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = (await reader?.read()) ?? { done: true, value: undefined };
       if (done) break;
       record.bytes += value.byteLength;
+      if (length !== undefined && record.bytes > length) throw unequal(length);
       if (!door.write(value)) await drained(exchange);
     }
-    if (exchange.gone === undefined) door.end();
+    if (exchange.gone !== undefined) return;
+    if (length !== undefined && record.bytes < length) throw unequal(length);
+    door.end();
   } catch (error) {
+    void reader?.cancel(error).catch(() => {});
+    if (!begun) throw error;
     record.error ??= error;
     door.destroy();
   }
+}
+
+function ownHeaders({ response: added }: HttpExchange, response: Response): string[] {
+  const headers: string[] = [];
+  for (const [name, value] of response.headers) {
+    // How the body is cut into pieces is the connection's business.
+    if (name !== 'transfer-encoding' && !added.replaced.has(name)) headers.push(name, value);
+  }
+  headers.push(...added.list);
+  return headers;
+}
+
+/** How many bytes must follow; undefined when nothing was said, or when the answer has no body whatever it says. */
+function announcedLength({ method }: HttpExchange, { headers, status }: Response): number | undefined {
+  const text = headers.get('content-length');
+  if (text === null || method === 'HEAD' || status === 204 || status === 304) return undefined;
+  if (!/^\d{1,15}$/.test(text))
+    throw new TypeError(`a response has the Content-Length ${JSON.stringify(text)}`);
+  return Number(text);
+}
+
+function unequal(length: number): TypeError {
+  return new TypeError(`the body of a response is not ${length} bytes long, as its Content-Length says`);
 }
 
 /** Until the client takes more, or is gone. */

@@ -13,6 +13,8 @@ export const replayableBytes = 65_536;
 export function readUpTo(source: Readable, length: number | undefined, limit: number): Promise<Buffer> {
   if (length === 0) return Promise.resolve(Buffer.alloc(0));
   return new Promise((resolve, reject) => {
+    // A client that left before anybody read: no event tells of it any more.
+    if (source.destroyed) return reject(brokenOff(source.errored ?? undefined));
     const tooLong = new ProblemError(413, `the request's body is longer than ${limit} bytes`);
     if (length !== undefined && length > limit) return reject(tooLong);
     const chunks: Buffer[] = [];
@@ -26,8 +28,8 @@ export function readUpTo(source: Readable, length: number | undefined, limit: nu
       if (length === undefined || received === length) resolve(Buffer.concat(chunks));
       else reject(new ProblemError(400, 'the body is not as long as was said'));
     });
-    source.on('error', reject);
-    source.on('close', () => reject(new ProblemError(400, 'the body broke off')));
+    source.on('error', (cause) => reject(brokenOff(cause)));
+    source.on('close', () => reject(brokenOff(undefined)));
   });
 }
 
@@ -83,9 +85,13 @@ export class BodyStream extends Readable {
 
   readonly #onEnd = (): void => void this.push(null);
 
-  readonly #onError = (error: Error): void => void this.destroy(error);
+  readonly #onError = (error: Error): void => void this.destroy(brokenOff(error));
 
   readonly #onClose = (): void => {
-    if (!this.#source.readableEnded) this.destroy(new ProblemError(400, 'the body broke off'));
+    if (!this.#source.readableEnded) this.destroy(brokenOff(undefined));
   };
+}
+
+function brokenOff(cause: unknown): ProblemError {
+  return new ProblemError(400, 'the body broke off', { cause });
 }

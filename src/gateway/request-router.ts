@@ -12,7 +12,15 @@ import { beginRecord, type ExchangeRecord, type Guard, HttpExchange } from './ex
 import { Upstreams } from './forward.ts';
 import { RouteTable } from './match.ts';
 import { NodeDoor, nodeHead, UpgradeDoor } from './node-door.ts';
-import { type ListenAddress, type ListenOptions, listenOn, makeServer } from './node-server.ts';
+import {
+  closeConnections,
+  closeListener,
+  type ListenAddress,
+  type ListenOptions,
+  listenOn,
+  makeServer,
+  pendingReads,
+} from './node-server.ts';
 import type { FailedAttempt } from './proxy.ts';
 import { compileRoute, type Route } from './route.ts';
 import type { RequestRouterEvents } from './router-events.ts';
@@ -23,6 +31,7 @@ import {
   type RouteOptions,
 } from './router-options.ts';
 import { refuse, type ServeContext, serve, type Upgradable } from './serve.ts';
+import { couldBeTunnel, serveAsPlain } from './upgrade.ts';
 import { WebDoor, webHead } from './web-door.ts';
 
 /** What `fetch` cannot know of a request. */
@@ -141,10 +150,14 @@ export class RequestRouter implements AsyncDisposable {
 
   /** The same for upgrades: `server.on('upgrade', router.upgrade)`. Without it a server of your own refuses them. */
   readonly upgrade = (request: IncomingMessage, socket: Socket, head: Buffer): void => {
-    const door = new UpgradeDoor(request, socket, this.#closing);
+    if (!couldBeTunnel(request)) {
+      serveAsPlain(request, socket, head);
+      return;
+    }
+    const door = new UpgradeDoor(request, socket, head, this.#closing);
     this.#tunnels.add(socket);
     socket.once('close', () => this.#tunnels.delete(socket));
-    this.#serve(door, nodeHead(request), { socket, head, detach: () => door.detach() });
+    this.#serve(door, nodeHead(request), { socket, detach: () => door.detach() });
   };
 
   /** The Web-standard door. Always resolves to an answer; rejects only when the answer's head cannot be given. */
@@ -160,7 +173,7 @@ export class RequestRouter implements AsyncDisposable {
    * @throws NotRunningError after stop; the system's error when the address cannot be had.
    */
   async listen(options: ListenOptions): Promise<ListenAddress> {
-    if (this.#state !== 'running') throw new NotRunningError(owner, this.#state);
+    this.#assertRunning();
     const handlers = {
       onRequest: (request: IncomingMessage, response: ServerResponse, waits: boolean): void =>
         this.#serveNode(request, response, waits),
@@ -174,6 +187,7 @@ export class RequestRouter implements AsyncDisposable {
       return address;
     } catch (error) {
       this.#servers.delete(server);
+      this.#assertRunning();
       throw error;
     }
   }
@@ -193,17 +207,32 @@ export class RequestRouter implements AsyncDisposable {
 
   async #stop(timeout: number): Promise<void> {
     this.#state = 'draining';
-    const closed = [...this.#servers].map((server) => new Promise((resolve) => server.close(resolve)));
-    const drained = await this.#inFlight.drained(this.#runtime.clock, timeout);
+    const closed = [...this.#servers].map(closeListener);
+    const drained = await this.#drain(timeout);
     this.#state = 'stopped';
-    for (const server of this.#servers) server.closeAllConnections();
+    for (const server of this.#servers) closeConnections(server);
     for (const socket of this.#tunnels) socket.destroy();
     await this.#upstreams.destroy();
     await Promise.all(closed);
     this.#emitter.emit('stopped', { drained });
   }
 
+  /** Until nothing is under way, nor anything in the sockets that was sent before we looked. */
+  async #drain(timeout: number): Promise<boolean> {
+    const { clock } = this.#runtime;
+    const deadline = clock.now() + timeout;
+    do {
+      if (!(await this.#inFlight.drained(clock, Math.max(0, deadline - clock.now())))) return false;
+      await pendingReads();
+    } while (this.#inFlight.size > 0);
+    return true;
+  }
+
   readonly #closing = (): boolean => this.#state !== 'running';
+
+  #assertRunning(): void {
+    if (this.#state !== 'running') throw new NotRunningError(owner, this.#state);
+  }
 
   #serveNode(request: IncomingMessage, response: ServerResponse, waits: boolean): void {
     this.#serve(
@@ -217,11 +246,15 @@ export class RequestRouter implements AsyncDisposable {
     const leave = this.#inFlight.enter();
     const record = beginRecord(this.#runtime.clock, head);
     let exchange: HttpExchange | undefined;
+    let ended = false;
     door.onClosed((ending) => {
+      ended = true;
       if (ending === 'broken') exchange?.abandon();
       leave();
       this.#finished(record, exchange);
     });
+    // The client was gone before the request came to us.
+    if (ended) return;
     try {
       if (this.#state === 'stopped') throw new ProblemError(503, 'the router has stopped');
       exchange = new HttpExchange(door, head, admit(head, this.#rules), record, this.#runtime);

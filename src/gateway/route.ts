@@ -1,4 +1,5 @@
 import { InvalidOptionsError } from '../core/errors.ts';
+import { describe } from '../core/options.ts';
 import type { Policy } from '../core/policy.ts';
 import { compileParts, type Part } from './compose.ts';
 import type { Exchange, Guard } from './exchange.ts';
@@ -47,7 +48,7 @@ export function compileRoute(
   const parsed = parseRouteOptions(options);
   const destination = destinationOf(parsed);
   if (!hasRegistry && (destination.kind === 'service' || destination.kind === 'compose')) {
-    throw invalid(destination.kind, 'a router with `registry`, which services are found by');
+    throw invalid(destination.kind, 'a router without a registry', 'a router with the option `registry`');
   }
   const { policy } = parsed;
   return {
@@ -65,7 +66,10 @@ export function compileRoute(
 function destinationOf(parsed: ResolvedRouteOptions): Destination {
   const { service, url, compose, handle } = parsed;
   const given = [service, url, compose, handle].filter((value) => value !== undefined);
-  if (given.length !== 1) throw invalid('options', 'exactly one of `service`, `url`, `compose`, `handle`');
+  if (given.length !== 1) {
+    const received = given.length === 0 ? 'none of them' : 'several of them';
+    throw invalid('options', received, 'exactly one of `service`, `url`, `compose`, `handle`');
+  }
   if (service !== undefined) return { kind: 'service', service };
   if (url !== undefined) return { kind: 'origin', origin: originOf(url) };
   if (compose !== undefined) return { kind: 'compose', parts: compileParts(owner, compose) };
@@ -77,7 +81,11 @@ function originOf(url: string): string {
   const bare =
     parsed !== undefined && `${parsed.origin}/` === parsed.href && /^https?:$/.test(parsed.protocol);
   if (!bare) {
-    throw invalid('url', "an http(s) origin without a path, such as 'http://127.0.0.1:3000'; see `rewrite`");
+    throw invalid(
+      'url',
+      describe(url),
+      "an http(s) origin without a path, such as 'http://127.0.0.1:3000'; see `rewrite`",
+    );
   }
   return parsed.origin;
 }
@@ -90,6 +98,6 @@ function timeoutsOf(own: GivenTimeouts, fallback: GivenTimeouts): ForwardTimeout
   };
 }
 
-function invalid(field: string, accepts: string): InvalidOptionsError {
-  return new InvalidOptionsError(owner, [{ field, received: 'something else', accepts }]);
+function invalid(field: string, received: string, accepts: string): InvalidOptionsError {
+  return new InvalidOptionsError(owner, [{ field, received, accepts }]);
 }

@@ -17,7 +17,10 @@ import { defaultDeniedUpstreams } from './upstream-address.ts';
 
 /** Bounds on what the router takes in and holds. */
 export interface RouterLimits {
-  /** The most header fields of a request; more are answered 431. Default 100. */
+  /**
+   * The most header fields of a request; more are answered 431. At most 999, since Node drops what comes after a
+   * thousand without a word. Default 100.
+   */
   readonly headers?: number | undefined;
   /** The most bytes of a request's head, for servers made by `listen`. Default 16,384. */
   readonly headerBytes?: number | undefined;
@@ -39,7 +42,7 @@ export interface UpstreamTimeouts {
   readonly connect?: Duration | undefined;
   /** From the request to the answer's headers; kept to about half a second. Default 30 seconds. */
   readonly firstByte?: Duration | undefined;
-  /** Between two pieces of an answer's body. Default 5 minutes. */
+  /** Between two pieces of an answer's body, and for the client to take what has come of it. Default 5 minutes. */
   readonly idle?: Duration | undefined;
 }
 

@@ -30,7 +30,7 @@ export interface ServeContext {
 }
 
 /** A connection that could be switched to another protocol, if the route lets it. */
-export type Upgradable = Pick<UpgradeRequest, 'socket' | 'head' | 'detach'>;
+export type Upgradable = Pick<UpgradeRequest, 'socket' | 'detach'>;
 
 /** Serve an exchange. Never rejects: what goes wrong becomes the answer. */
 export async function serve(
@@ -149,7 +149,7 @@ async function forward(
   if (protocol !== undefined && upgradable !== undefined && given.call.socket !== undefined) {
     return joinConnections(exchange, given.call, { ...upgradable, protocol });
   }
-  relay(given.call, exchange, context.via);
+  relay(given.call, exchange, context.via, context.proxy.runtime.clock);
 }
 
 function headersFor(context: ServeContext, exchange: HttpExchange, route: Route): string[] {
@@ -169,7 +169,12 @@ async function bodyOf(exchange: HttpExchange, limit: number | undefined): Promis
   if (bodyLength !== undefined && bodyLength <= replayableBytes) {
     return readUpTo(door.body(), bodyLength, replayableBytes);
   }
-  return new BodyStream(door.body(), limit);
+  const stream = new BodyStream(door.body(), limit);
+  // A client that sends too much, or not enough, must not count against the upstream, nor open its breaker.
+  stream.once('error', (error) => {
+    if (error instanceof ProblemError) exchange.giveUp(error);
+  });
+  return stream;
 }
 
 /** Answer with what went wrong. */
@@ -180,7 +185,7 @@ export function refuse(
   error: unknown,
   exchange: HttpExchange | undefined,
 ): void {
-  if (exchange?.gone !== undefined) return;
+  if (exchange?.unheard) return;
   const problem = problemOf(error);
   record.error ??= error;
   if (!(error instanceof HoldfastError)) warnOf('a guard, policy or handler of a route threw', error);

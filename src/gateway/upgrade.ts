@@ -1,8 +1,10 @@
-import { STATUS_CODES } from 'node:http';
+import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import { UpstreamError } from '../core/errors.ts';
 import type { HttpExchange } from './exchange.ts';
-import { connectionOptions, rawHeader, responseHeaders } from './headers.ts';
+import { rawHeader, responseHeaders } from './headers.ts';
 import type { UpstreamCall } from './upstream-call.ts';
 
 /** A client's connection that asks to speak another protocol, such as WebSocket. */
@@ -11,10 +13,8 @@ export interface UpgradeRequest {
   readonly protocol: string;
   /** The bare connection. */
   readonly socket: Duplex;
-  /** What the client sent right behind its request. */
-  readonly head: Buffer;
-  /** Takes the connection out of the hands of the HTTP response. */
-  readonly detach: () => void;
+  /** Takes the connection out of the hands of the HTTP response; gives what the client sent behind its request. */
+  readonly detach: () => Buffer;
 }
 
 /**
@@ -31,10 +31,10 @@ export function joinConnections(exchange: HttpExchange, call: UpstreamCall, upgr
     throw new UpstreamError(exchange.record.service ?? 'the upstream', 'switched to another protocol');
   }
   const client = upgrade.socket;
-  upgrade.detach();
+  const early = upgrade.detach();
   exchange.record.status = call.status;
   client.write(switchingHead(call, spoken), 'latin1');
-  if (upgrade.head.length > 0) upstream.write(upgrade.head);
+  if (early.length > 0) upstream.write(early);
   for (const [side, other] of [
     [client, upstream],
     [upstream, client],
@@ -55,10 +55,48 @@ function switchingHead(call: UpstreamCall, protocol: string): string {
   return `${head}\r\n`;
 }
 
-/** What a request asks to switch to; undefined when it does not, or when it also has a body. */
+/** What a request asks to switch to; undefined when it asks for nothing, or for more than one thing. */
 export function requestedProtocol(exchange: HttpExchange): string | undefined {
   const protocol = exchange.headers.get('upgrade');
-  if (protocol === undefined || exchange.bodyLength !== 0 || exchange.method !== 'GET') return undefined;
-  const asks = connectionOptions(exchange.headers.get('connection') ?? '').has('upgrade');
-  return asks && /^[\w.\-/]+$/.test(protocol) ? protocol : undefined;
+  return protocol !== undefined && /^[\w.\-/]+$/.test(protocol) ? protocol : undefined;
+}
+
+/**
+ * Whether a request to switch protocols could be one for a tunnel. HTTP/2 never is: requests inside such a tunnel would
+ * pass every guard unseen. And some clients ask for it on every request, bodies included, without counting on it.
+ */
+export function couldBeTunnel({ method, headers }: IncomingMessage): boolean {
+  const { upgrade = '', 'content-length': length = '0', 'transfer-encoding': coding } = headers;
+  return (
+    method === 'GET' && length === '0' && coding === undefined && !/\b(?:h2c?|http|tls)\b/i.test(upgrade)
+  );
+}
+
+/**
+ * Have a request that asks to switch protocols served as the plain request that it also is: a server may ignore
+ * `Upgrade` (RFC 9110, 7.8). Node has let go of the connection, so the request is put back in front of what follows it,
+ * without the wish, and the connection given to the server again.
+ */
+export function serveAsPlain(request: IncomingMessage, socket: Socket, head: Buffer): void {
+  const { method, url, httpVersion, rawHeaders } = request;
+  let text = `${method} ${url} HTTP/${httpVersion}\r\n`;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!.toLowerCase();
+    if (name === 'upgrade' || name === 'http2-settings') continue;
+    const value = name === 'connection' ? withoutUpgrade(rawHeaders[index + 1]!) : rawHeaders[index + 1]!;
+    if (value !== undefined) text += `${rawHeaders[index]}: ${value}\r\n`;
+  }
+  const { server } = socket as Socket & { readonly server?: Server | undefined };
+  if (server === undefined) {
+    socket.destroy();
+    return;
+  }
+  socket.unshift(Buffer.concat([Buffer.from(`${text}\r\n`, 'latin1'), head]));
+  server.emit((socket as TLSSocket).encrypted === true ? 'secureConnection' : 'connection', socket);
+}
+
+/** What `Connection` says besides the wish to switch; undefined when that is nothing. */
+function withoutUpgrade(value: string): string | undefined {
+  const options = value.split(',').filter((option) => !/^\s*(?:upgrade|http2-settings)\s*$/i.test(option));
+  return options.length === 0 ? undefined : options.join(',');
 }

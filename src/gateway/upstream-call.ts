@@ -35,10 +35,8 @@ export interface BodySink {
   fail(error: Error): void;
 }
 
-/** What a call has to know of the connections to its origin. */
-export interface CallConnections {
-  /** How many were made so far. */
-  readonly connections: number;
+/** Who counts the calls to an origin. */
+export interface CallCounter {
   /** The call has ended. */
   leave(): void;
 }
@@ -63,8 +61,9 @@ export class UpstreamCall {
   /** Whether it was written on a connection that had served another request before. */
   reused = false;
   readonly request: UpstreamRequest;
-  readonly #connection: CallConnections;
-  readonly #connectionsBefore: number;
+  /** Called when it is written on a connection; tells whether that had served another request before. */
+  whenSent: () => boolean = () => false;
+  readonly #counter: CallCounter;
   #answer!: (call: UpstreamCall) => void;
   #refuse!: (error: Error) => void;
   #abort: ((error?: Error) => void) | undefined;
@@ -78,10 +77,9 @@ export class UpstreamCall {
   #ending: CallEnding | undefined;
   readonly #onEnded: ((ending: CallEnding) => void)[] = [];
 
-  constructor(connections: CallConnections, request: UpstreamRequest) {
-    this.#connection = connections;
+  constructor(counter: CallCounter, request: UpstreamRequest) {
+    this.#counter = counter;
     this.request = request;
-    this.#connectionsBefore = connections.connections;
     this.answered = new Promise((resolve, reject) => {
       this.#answer = resolve;
       this.#refuse = reject;
@@ -92,6 +90,11 @@ export class UpstreamCall {
   whenEnded(callback: (ending: CallEnding) => void): void {
     if (this.#ending === undefined) this.#onEnded.push(callback);
     else callback(this.#ending);
+  }
+
+  /** Whether it has ended. */
+  get ended(): boolean {
+    return this.#ending !== undefined;
   }
 
   /** Give up: nobody wants the answer, or the rest of it. */
@@ -150,7 +153,7 @@ export class UpstreamCall {
     }
     this.#abort = abort;
     this.written = true;
-    this.reused = this.#connection.connections === this.#connectionsBefore;
+    this.reused = this.whenSent();
   }
 
   onHeaders(status: number, headers: Buffer[], resume: () => void, reason: string): boolean {
@@ -208,7 +211,7 @@ export class UpstreamCall {
   #settle(ending: CallEnding): void {
     if (this.#ending !== undefined) return;
     this.#ending = ending;
-    this.#connection.leave();
+    this.#counter.leave();
     for (const callback of this.#onEnded) callback(ending);
   }
 }

@@ -1,3 +1,4 @@
+import { abortController } from '../core/abort-controller.ts';
 import type { Timer } from '../core/clock.ts';
 import { TimeoutError } from '../core/errors.ts';
 import { unlimitedCall } from '../core/policy.ts';
@@ -48,7 +49,7 @@ export class CircuitPermit implements CircuitToken {
 
   get signal(): AbortSignal {
     if (!this.isProbe) return unlimitedCall.signal;
-    this.#controller ??= new AbortController();
+    this.#controller ??= abortController();
     if (this.#expiry !== undefined) this.#controller.abort(this.#expiry);
     return this.#controller.signal;
   }

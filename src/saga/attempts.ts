@@ -93,7 +93,10 @@ export class Attempts {
 function toOutput(value: unknown): RoundResult {
   if (value === undefined) return { done: true, output: undefined };
   try {
-    return { done: true, output: parseJson(stringifyJson(value, 'the result'), 'the result') };
+    const output = parseJson(stringifyJson(value, 'the result'), 'the result');
+    // Again as it will stand in the record, deeper and without any `toJSON`: what no store takes must be known now.
+    stringifyJson([{ output }], 'the result');
+    return { done: true, output };
   } catch (error) {
     return { done: false, error, doubtful: true, obstacle: 'unstorable' };
   }

@@ -95,7 +95,7 @@ export interface ParticipantEvents {
   readonly handled: { readonly id: string; readonly event: string; readonly correlationId: string };
   /** A message came again and was not handled again. */
   readonly duplicated: { readonly id: string; readonly event: string };
-  /** A handler threw; the message comes again. */
+  /** The handler or the inbox failed, or what was given up could not be told; the message comes again. */
   readonly failed: {
     readonly id: string;
     readonly event: string;
@@ -182,8 +182,18 @@ export class Participant<Schemas extends EventSchemas> {
   }
 
   async #receive(message: Delivery, signal: AbortSignal): Promise<void> {
-    const { catalog, inbox, name } = this.#settings;
     const { id, topic: event, attempt } = message;
+    try {
+      await this.#take(message, signal);
+    } catch (error) {
+      this.#emitter.emit('failed', { id, event, attempt, error });
+      throw error;
+    }
+  }
+
+  async #take(message: Delivery, signal: AbortSignal): Promise<void> {
+    const { catalog, inbox, name } = this.#settings;
+    const { id, topic: event } = message;
     if (await inbox.has(name, id)) return this.#emitter.emit('duplicated', { id, event });
     let payload: unknown;
     try {
@@ -192,12 +202,7 @@ export class Participant<Schemas extends EventSchemas> {
       // It will be no better the next time.
       return this.#bury(message, error);
     }
-    try {
-      await this.#handle(message, payload, signal);
-    } catch (error) {
-      this.#emitter.emit('failed', { id, event, attempt, error });
-      throw error;
-    }
+    await this.#handle(message, payload, signal);
     await inbox.add(name, id);
     const correlationId = message.headers[correlationHeader] ?? id;
     this.#emitter.emit('handled', { id, event, correlationId });

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { enter, joinSignals } from '../core/abort.ts';
+import { abortController } from '../core/abort-controller.ts';
 import { sleep } from '../core/clock.ts';
 import { type Duration, milliseconds } from '../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
@@ -64,7 +65,7 @@ export class SagaRunner {
   readonly #lifecycle: Lifecycle = new Lifecycle('SagaRunner');
   readonly #worker: Worker;
   /** Aborts when the runner has stopped, so that nobody waits for a saga in vain. */
-  readonly #stopped: AbortController = new AbortController();
+  readonly #stopped: AbortController = abortController();
 
   constructor(options: SagaRunnerOptions) {
     this.#settings = parseRunnerOptions(options);

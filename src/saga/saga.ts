@@ -104,7 +104,10 @@ class SagaBuilder implements Saga<unknown, unknown> {
     const { plan } = this.definition;
     if (isCommitted(plan)) {
       if ('undo' in options)
-        throw new InvalidSagaError(plan.name, `${name} comes after the pivot and has no undo`);
+        throw new InvalidSagaError(
+          plan.name,
+          `${name} comes after the pivot, where nothing is undone: leave out its undo; it is retried until it is done`,
+        );
       return this.#add(name, 'retriable', run, {
         ...this.#parse(name, forwardSchema, options),
         undo: undefined,
@@ -122,7 +125,10 @@ class SagaBuilder implements Saga<unknown, unknown> {
 
   pivot(name: string, run: Step, options: object = {}): SagaBuilder {
     if ('undo' in options) {
-      throw new InvalidSagaError(this.name, `${name} is the pivot and has no undo; what is decided stays`);
+      throw new InvalidSagaError(
+        this.name,
+        `${name} is the pivot, which is never undone: leave out its undo`,
+      );
     }
     return this.#add(name, 'pivot', run, { ...this.#parse(name, forwardSchema, options), undo: undefined });
   }

@@ -71,13 +71,13 @@ export class Enrolment {
     this.#wanted = registered;
     this.#wish.abort();
     this.#wish = new AbortController();
-    // Again, because the worker may have been about to end when the wish came.
-    while (this.#wanted !== (this.#registration !== undefined)) {
+    do {
       this.#worker ??= this.#carryOut().finally(() => {
         this.#worker = undefined;
       });
       await this.#worker;
-    }
+      // Again, because the worker may have been about to end when the wish came.
+    } while (this.#wanted !== (this.#registration !== undefined));
   }
 
   async #carryOut(): Promise<void> {

@@ -1,3 +1,4 @@
+import { withinSignal } from '../core/abort.ts';
 import type { Duration } from '../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
 import { type AppError, NotRunningError } from '../core/errors.ts';
@@ -11,7 +12,7 @@ import { accessLog } from '../telemetry/access-log.ts';
 import { combineTelemetry } from '../telemetry/combine-telemetry.ts';
 import { type Prometheus, prometheus } from '../telemetry/prometheus.ts';
 import { adminRouter, isReady, type SidecarStatus } from './admin.ts';
-import { advertisedHost } from './advertise.ts';
+import { advertisedHost, localUrl } from './advertise.ts';
 import { App } from './app.ts';
 import type { AppExit } from './app-process.ts';
 import { Enrolment } from './enrolment.ts';
@@ -169,9 +170,10 @@ export class Sidecar {
   /**
    * Drain and stop, in the order that loses no request: not ready any more; draining in the registry, for `drainDelay`,
    * then out of it; requests under way finish; the app is stopped; then the outbound listener, which the app could use
-   * until its end; then the admin listener. Idempotent. Never rejects.
+   * until its end; then the admin listener. Idempotent. What goes wrong on the way is a process warning.
    *
    * @param options `timeout`: how long requests under way may take. Default: the option `drainTimeout`.
+   * @throws InvalidOptionsError
    */
   async stop(options: { readonly timeout?: Duration } = {}): Promise<void> {
     const { timeout = this.#options.drainTimeout } = parseOptions('stop', stopSchema, options);
@@ -191,13 +193,17 @@ export class Sidecar {
       await this.#registry.start();
       const outboundAddress = await this.#outbound.listen(outbound);
       const adminAddress = await this.#admin.listen(admin);
-      const environment = { PORT: String(app.port), HOLDFAST_OUTBOUND: outboundAddress.url };
+      const environment = {
+        PORT: String(app.port),
+        HOLDFAST_OUTBOUND: localUrl(outbound.host, outboundAddress),
+      };
       await this.#app.start(environment, signal);
       const inboundAddress = await this.#inbound.listen({ port: inbound.port, host: inbound.host });
       this.#addresses = { inbound: inboundAddress, outbound: outboundAddress, admin: adminAddress };
       const instance = { service: app.name, id: this.#runtime.id(), port: inboundAddress.port };
-      this.#enrolment = new Enrolment(this.#registry, instance, this.#runtime);
-      if (this.#app.up) await this.#enrolment.enrol();
+      const enrolment = new Enrolment(this.#registry, instance, this.#runtime);
+      this.#enrolment = enrolment;
+      if (this.#app.up) await withinSignal(signal, () => enrolment.enrol());
       signal.throwIfAborted();
     } catch (error) {
       await this.#end(0);

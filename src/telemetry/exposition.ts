@@ -31,8 +31,11 @@ export function headerLines(name: string, help: string, type: 'counter' | 'gauge
 }
 
 function escapeLabel(text: string): string {
-  const short = text.length > longestLabelValue ? text.slice(0, longestLabelValue) : text;
-  return short.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n');
+  return cut(text).replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n');
+}
+
+function cut(text: string): string {
+  return text.length > longestLabelValue ? text.slice(0, longestLabelValue) : text;
 }
 
 function formatNumber(value: number): string {
@@ -65,9 +68,10 @@ class SeriesTable<T> {
   }
 
   at(values: readonly string[]): T {
-    // The length in front keeps values that contain the separator apart.
+    // The length in front keeps values that contain the separator apart. What is written the same is one series: two
+    // with the same text would spoil the whole scrape.
     let key = '';
-    for (const value of values) key += `${value.length}:${value}`;
+    for (const value of values) key += `${Math.min(value.length, longestLabelValue)}:${cut(value)}`;
     const known = this.#series.get(key);
     if (known !== undefined) return known.value;
     const overflow = values.map(() => overflowLabel);

@@ -4,12 +4,13 @@ import { resolveRuntime } from '../../src/core/runtime.ts';
 /** Surroundings for the command that remember what it wrote. */
 export interface TestIo extends CliIo {
   readonly written: { out: string; error: string };
-  signal(name: 'SIGTERM' | 'SIGINT'): void;
+  /** What a SIGTERM does. */
+  signal(): void;
 }
 
 export function testIo(): TestIo {
   const written = { out: '', error: '' };
-  const listeners = new Set<(signal: 'SIGTERM' | 'SIGINT') => void>();
+  const listeners = new Set<() => void>();
   return {
     written,
     out: (text) => {
@@ -24,8 +25,8 @@ export function testIo(): TestIo {
     },
     exit: () => {},
     runtime: resolveRuntime(),
-    signal: (name) => {
-      for (const listener of listeners) listener(name);
+    signal: () => {
+      for (const listener of listeners) listener();
     },
   };
 }

@@ -39,7 +39,7 @@ describe('holdfast', () => {
     [['sidecar', '--retries', '-1'], 'whole number'],
     [['sidecar', '--env', 'NOVALUE'], 'NAME=value'],
     [['sidecar', '--log', 'xml'], 'text, json'],
-    [['sidecar', '--app', 'a', '--app-port', '1'], '--registry'],
+    [['sidecar', '--app', 'a', '--app-port', '1'], 'holdfast: command line: --registry: got nothing'],
     [['sidecar', '--registry', 'memory:', '--app-port', '1'], 'app.name'],
     [['sidecar', '--registry', 'memory:', '--app', 'a'], 'app.port'],
     [['sidecar', '--registry', 'memory:', '--app', 'a b', '--app-port', '1'], 'app.name: got "a b"'],
@@ -159,7 +159,7 @@ describe('holdfast sidecar', () => {
     );
     const inbound = /inbound (\S+),/.exec(io.written.out)![1]!;
     expect(await (await fetch(`${inbound}/a?b=c`)).text()).toBe('hello');
-    io.signal('SIGINT');
+    io.signal();
     expect(await ended).toBe(0);
     const [, line] = io.written.out.split('\n');
     expect(JSON.parse(line!)).toMatchObject({ router: 'greeter-inbound', path: '/a', status: 200 });
@@ -184,7 +184,7 @@ describe('holdfast sidecar', () => {
       ['greeter', 'ready'],
     ]);
     await fetch(told[1].inbound);
-    io.signal('SIGTERM');
+    io.signal();
     expect(await ended).toBe(0);
     expect(io.written.out).not.toContain('"path"');
     expect(io.written.error).toBe('');

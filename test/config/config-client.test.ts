@@ -351,6 +351,20 @@ describe('ConfigClient', () => {
       expect(heard.recovered).toHaveLength(1);
     });
 
+    it('tells that a source fails, though what it held before was refused, too', async () => {
+      const { source, client, runtime, heard } = await setup();
+      source.set({ timeoutMs: 'soon' });
+      await runtime.clock.advance(1_000);
+      source.fail(new Error('half of it is missing'));
+      await runtime.clock.advance(1_000);
+      expect(heard.rejected.map(({ error }) => error.constructor)).toEqual([
+        ConfigInvalidError,
+        ConfigSourceError,
+      ]);
+      expect(client.state.lastError?.message).toContain('half of it is missing');
+      expect(heard.rejected[1]?.issues.map(({ path }) => path)).toEqual(['(root)', 'timeoutMs', 'db']);
+    });
+
     it('never goes back to an older load, and never has two under way', async () => {
       const { source, answer, waiting } = manualSource();
       const runtime = testRuntime();
@@ -413,6 +427,26 @@ describe('ConfigClient', () => {
     });
   });
 
+  it('takes over what was loaded while the first configuration was being checked', async () => {
+    const runtime = testRuntime();
+    const source = memoryConfig(values);
+    const gates: ((open: boolean) => void)[] = [];
+    const slow = schema.refine(() => new Promise<boolean>((resolve) => gates.push(resolve)));
+    const client = new ConfigClient({ schema: slow, environment: 'dev', sources: [source], runtime });
+    const started = client.start();
+    await runtime.clock.advance(0);
+    source.set({ ...values, timeoutMs: 5 });
+    await runtime.clock.advance(100);
+    gates.shift()?.(true);
+    await started;
+    expect(client.current.timeoutMs).toBe(100);
+    await runtime.clock.advance(50);
+    gates.shift()?.(true);
+    await runtime.clock.advance(0);
+    expect(client.current.timeoutMs).toBe(5);
+    await client.stop();
+  });
+
   describe('watching', () => {
     it('takes a watch up again that breaks, and loads then', async () => {
       const runtime = testRuntime();
@@ -444,6 +478,28 @@ describe('ConfigClient', () => {
       expect(runtime.clock.pending).toBe(0);
     });
 
+    it('finds what changed while a watch was broken, though the new watch is silent', async () => {
+      const runtime = testRuntime();
+      const inner = memoryConfig(values);
+      let watches = 0;
+      const source: ConfigSource = {
+        name: 'broken once',
+        load: (scope) => inner.load(scope),
+        async *watch({ signal }) {
+          watches += 1;
+          if (watches === 1) throw new Error('connection lost');
+          await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        },
+      };
+      const client = new ConfigClient({ schema, environment: 'dev', sources: [source], runtime });
+      await client.start();
+      inner.set({ ...values, timeoutMs: 9 });
+      await runtime.clock.advance(1_000);
+      expect(watches).toBe(2);
+      expect(client.current.timeoutMs).toBe(9);
+      await client.stop();
+    });
+
     it('is not driven mad by a watch that yields without end', async () => {
       const runtime = testRuntime();
       const load = vi.fn(async () => ({ layers: [{ values }], version: '1' }));
@@ -451,7 +507,8 @@ describe('ConfigClient', () => {
         name: 'chatty',
         load,
         async *watch() {
-          for (;;) yield;
+          // Not without end, so that what does not pace itself fails here instead of spinning.
+          for (let left = 10_000; left > 0; left -= 1) yield;
         },
       };
       const client = await new ConfigClient({
@@ -646,6 +703,19 @@ describe('ConfigClient', () => {
         sources: [{ name: 'still', watching: false, stale: false }],
       });
     });
+  });
+
+  it('takes any number of sources without a warning of a leak', async () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const sources = Array.from({ length: 20 }, () => memoryConfig(values));
+    const { client, runtime, heard } = await setup({ sources });
+    sources[7]!.set({ timeoutMs: 200 });
+    sources[19]!.set({ timeoutMs: 200 });
+    await runtime.clock.advance(1_000);
+    expect(heard.changed).toHaveLength(1);
+    await client.stop();
+    expect(warned).not.toHaveBeenCalled();
+    warned.mockRestore();
   });
 
   it('refuses values of a source that could reach a prototype', async () => {

@@ -77,7 +77,12 @@ describe('interpolate', () => {
     const doubling = Object.fromEntries(
       Array.from({ length: 40 }, (_, n) => [`a${n}`, n === 0 ? 'ha' : ref(`a${n - 1}`).repeat(2)]),
     );
-    expect(issueOf(doubling)).toContain('grows beyond');
+    expect(issueOf(doubling)).toContain('grows beyond 65536 characters');
+    expect(interpolate(doubling).values.a15).toHaveLength(65_536);
+    expect(interpolate(doubling).values.a16).toBe(ref('a15').repeat(2));
+    // Far more than one text can hold.
+    const wide = { long: 'x'.repeat(60_000), a: ref('long').repeat(20_000) };
+    expect(issueOf(wide)).toContain('grows beyond 65536 characters');
     const chain = Object.fromEntries(
       Array.from({ length: 2_000 }, (_, n) => [`a${n}`, ref(`a${n + 1}`)]).reverse(),
     );

@@ -290,6 +290,7 @@ describe('a secret in a configuration', () => {
     const client = await new ConfigClient({
       schema: z.object({
         token: secret().nullable(),
+        pin: secret(),
         list: z.array(secret()),
         open: z.array(z.string()),
         ttl: z.string().transform(Number),
@@ -297,10 +298,13 @@ describe('a secret in a configuration', () => {
       environment: 'dev',
       sources: [
         memoryConfig(
-          { token: canary, list: [canary], open: ['a'], ttl: '5', stripped: canary },
+          { token: canary, pin: canary, list: [canary], open: ['a'], ttl: '5', stripped: canary },
           { name: 'low' },
         ),
-        memoryConfig({ token: null, list: [], open: ['b', 'c'], ttl: '6' }, { name: 'high' }),
+        memoryConfig(
+          { token: null, pin: canary + canary, list: [], open: ['b', 'c'], ttl: '6' },
+          { name: 'high' },
+        ),
       ],
     }).start();
     const below = (path: string): unknown => client.explain(path).overridden[0]?.value;
@@ -311,6 +315,7 @@ describe('a secret in a configuration', () => {
       '5',
     ]);
     expect(client.explain('token').value).toBeNull();
+    expect(client.explain('pin')).toMatchObject({ value: '[secret]', overridden: [{ value: '[secret]' }] });
     expect(client.explain('stripped')).toMatchObject({ value: undefined, source: 'low' });
     expect(everyPrint(client.explain('(root)'))).not.toContain(canary);
   });

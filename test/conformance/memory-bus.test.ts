@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { memoryBus } from '../../src/adapters/memory/bus.ts';
 import { StoreError } from '../../src/core/errors.ts';
 import { messageBusConformance } from '../../src/testing/conformance/message-bus.ts';
@@ -70,6 +70,24 @@ describe('memoryBus', () => {
     await runtime.clock.advance(1);
     await closed;
     expect(signals[0]?.aborted).toBe(true);
+  });
+
+  it('lets many messages wait and many handlers listen without a warning of a leak', async () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const runtime = testRuntime();
+    const bus = memoryBus({ runtime });
+    let handled = 0;
+    const handle = async (delivery: { readonly attempt: number }, signal: AbortSignal): Promise<void> => {
+      signal.addEventListener('abort', () => {});
+      if (delivery.attempt === 1) throw new Error('not yet');
+      handled += 1;
+    };
+    await bus.subscribe(['t'], handle, { group: 'g' });
+    for (let n = 0; n < 20; n += 1) await bus.publish({ ...message, key: `k${n}` });
+    await runtime.clock.advance(1_000);
+    expect(handled).toBe(20);
+    expect(warned).not.toHaveBeenCalled();
+    warned.mockRestore();
   });
 
   it('refuses bad options and payloads that are not JSON', async () => {

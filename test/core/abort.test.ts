@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { enter, joinSignals, within, withinSignal } from '../../src/core/abort.ts';
 import { withCallContext } from '../../src/core/ambient.ts';
 import { InvalidOptionsError, TimeoutError } from '../../src/core/errors.ts';
@@ -261,6 +261,22 @@ describe('policy', () => {
     // biome-ignore lint/suspicious/noThenProperty: a promise of another library is just that.
     const thenable: PromiseLike<number> = { then: later.then.bind(later) };
     expect(await settle(() => thenable, unlimitedCall)).toBe(5);
+  });
+
+  it('keeps no listener that work leaves on a signal that never aborts', () => {
+    unlimitedCall.signal.addEventListener('abort', () => {});
+    expect(listeners(unlimitedCall.signal)).toBe(0);
+  });
+
+  it('hands out signals that any number may listen to without a warning of a leak', async () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const limited = await contextOf({ timeout: '1s' });
+    const joined = joinSignals(new AbortController().signal, undefined);
+    for (const { signal } of [unlimitedCall, limited, joined]) {
+      for (let n = 0; n < 20; n += 1) signal.addEventListener('abort', () => {});
+    }
+    expect(warned).not.toHaveBeenCalled();
+    warned.mockRestore();
   });
 
   it('has no signal to listen to where nothing can abort', () => {

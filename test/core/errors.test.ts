@@ -92,6 +92,7 @@ describe('messageOf', () => {
   it('finds words for anything that was thrown', () => {
     expect(messageOf(new Error('full'))).toBe('full');
     expect(messageOf(new RangeError())).toBe('RangeError');
+    expect(messageOf(Object.assign(new Error(), { message: { code: 5 } }))).toBe('[object Object]');
     expect(messageOf('full')).toBe('full');
     expect(messageOf(undefined)).toBe('undefined');
     expect(messageOf(Symbol('full'))).toBe('Symbol(full)');

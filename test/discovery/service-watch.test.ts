@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type MemoryRegistry, memoryRegistry } from '../../src/adapters/memory/registry.ts';
 import { InvalidOptionsError, NoInstanceError } from '../../src/core/errors.ts';
 import { ServiceRegistry, type ServiceRegistryOptions } from '../../src/discovery/service-registry.ts';
@@ -167,6 +167,29 @@ describe('what is known of a service', () => {
     expect(idsOf(service.instances)).toEqual(['b']);
     expect(watches).toBe(2);
     expect(service.snapshot.stale).toBe(false);
+  });
+
+  it('leaves nothing on a watch that stays silent, however often it is listed meanwhile', async () => {
+    const runtime = testRuntime();
+    let lists = 0;
+    const silence = new Promise<never>(() => {});
+    const reactions = vi.spyOn(silence, 'then');
+    const items = [Promise.resolve({ done: false as const, value: [instance('a')] }), silence];
+    const backend = fake({
+      list: async () => {
+        lists += 1;
+        return [instance('a')];
+      },
+      watch: () => ({ [Symbol.asyncIterator]: () => ({ next: () => items.shift()! }) }),
+    });
+    const registry = await new ServiceRegistry({ backend, runtime, watchdog: '60s' }).start();
+    await registry.service('orders').whenAvailable();
+    for (let minute = 0; minute < 9; minute += 1) {
+      registry.service('orders').snapshot;
+      await runtime.clock.advance(61_000);
+    }
+    expect(lists).toBe(9);
+    expect(reactions).toHaveBeenCalledTimes(1);
   });
 
   it('is stale when the watch is silent and the list fails', async () => {

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { TimeoutError } from '../../src/core/errors.ts';
 import {
@@ -333,6 +333,35 @@ describe('streams', () => {
     expect((await client.closed).length).toBeGreaterThan(total);
   });
 
+  it('rule 22: a client that takes nothing for too long gives its upstream connection back', async () => {
+    let open = 0;
+    const { url } = await upstream((_request, response) => {
+      open += 1;
+      response.on('close', () => {
+        open -= 1;
+      });
+      const more = (): void => {
+        while (response.write(Buffer.alloc(65_536)));
+      };
+      response.on('drain', more);
+      more();
+    });
+    const registry = registryOf({ endless: [url] });
+    const { port, router, finished } = await listening({ registry }, (it) =>
+      it
+        .route('/stalled', { service: 'endless', timeouts: { idle: 200 } })
+        .route('/patient', { service: 'endless', timeouts: { idle: 0 } }),
+    );
+    const [patient, stalled] = ['patient', 'stalled'].map((path) =>
+      raw(port, `GET /${path} HTTP/1.1\r\nHost: a\r\n\r\n`),
+    );
+    patient?.socket.pause();
+    stalled?.socket.pause();
+    await until(() => finished.length === 1 && open === 1);
+    expect([finished[0]?.path, finished[0]?.error]).toEqual(['/stalled', expect.any(TimeoutError)]);
+    expect([router.active, registry.outcomes.map(({ outcome }) => outcome)]).toEqual([1, ['cancelled']]);
+  });
+
   it('rule 21: an upstream that does not read stops the client', async () => {
     const { url } = await rawUpstream((socket) => socket.pause());
     const { port } = await listening({}, (router) => router.route('/*', { url }));
@@ -462,5 +491,58 @@ describe('upstreams that fail', () => {
     await pause(50);
     const response = await fetch(url);
     expect([response.status, (await json(response)).code]).toEqual([503, 'HOLDFAST_BULKHEAD_FULL']);
+  });
+
+  it('rule 19: knows a connection that was used before, whatever happened while the request waited for it', async () => {
+    const connections: Socket[] = [];
+    const requests: string[] = [];
+    const reply = (close: boolean): void =>
+      void connections
+        .at(-1)
+        ?.write(`HTTP/1.1 200 OK\r\nContent-Length: 0\r\n${close ? 'Connection: close\r\n' : ''}\r\n`);
+    const { url } = await rawUpstream((socket) => {
+      connections.push(socket);
+      socket.on('data', (chunk) => {
+        requests.push(/ (\S+) /.exec(chunk.toString())![1]!);
+        // The second request on the second connection meets its end.
+        if (requests.length === 3) socket.destroy();
+        else if (requests.length === 2) reply(false);
+        else if (requests.length === 4) reply(true);
+      });
+    });
+    const { url: front, router } = await listening({ limits: { connections: 1 } }, (it) =>
+      it.route('/*', { url }),
+    );
+    const statuses = ['/1', '/2', '/3'].map(async (path) => (await fetch(front + path)).status);
+    await until(() => requests.length === 1 && router.active === 3);
+    // Both others wait for the only connection; it is replaced before their turn comes.
+    reply(true);
+    expect(await Promise.all(statuses)).toEqual([200, 200, 200]);
+    expect([connections.length, requests.length]).toEqual([3, 4]);
+  });
+
+  it('a guard that reads the body of a client that has left is told so', async () => {
+    let told: unknown;
+    let reached = false;
+    let left = (): void => {};
+    const gone = new Promise<void>((resolve) => {
+      left = resolve;
+    });
+    const { port, finished } = await listening({}, (router) =>
+      router
+        .use(async (it) => {
+          reached = true;
+          await gone;
+          told = await it.readBody().catch((error: unknown) => error);
+        })
+        .route('/*', { handle: () => new Response('ok') }),
+    );
+    const client = raw(port, 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf');
+    await until(() => reached);
+    client.socket.destroy();
+    await until(() => finished.length === 1);
+    left();
+    await until(() => told !== undefined);
+    expect(told).toMatchObject({ status: 400 });
   });
 });

@@ -301,4 +301,72 @@ describe('framing, on raw sockets', () => {
     client.socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
     await until(() => client.text().endsWith('second'));
   });
+
+  it('rule 1: a client cannot have a field of a guard removed by naming it in Connection (CVE-2026-33805)', async () => {
+    const { url, heads } = await mirror();
+    const seen: (string | undefined)[] = [];
+    const { port } = await listening({ identityHeaders: ['x-user-id'] }, (router) =>
+      router
+        .use(({ headers }) => {
+          seen.push(headers.get('x-own'));
+          headers.set('x-user-id', '42');
+        })
+        .route('/*', { url }),
+    );
+    const head = 'GET / HTTP/1.1\r\nHost: a\r\nX-Own: 1\r\nConnection: close, X-User-Id, X-Own\r\n\r\n';
+    expect(statusOf(await raw(port, head).closed)).toBe(200);
+    expect(heads[0]).toContain('x-user-id: 42');
+    // Guards see what the upstream will see.
+    expect(seen).toEqual([undefined]);
+    expect(heads[0]).not.toMatch(/x-own/i);
+  });
+
+  it.each(['Content_Length', 'X_Forwarded_For', 'Host'])(
+    'rule 2: Connection may not name %s',
+    async (name) => {
+      const { url } = await mirror();
+      const { port } = await listening({}, (router) => router.route('/*', { url }));
+      const head = `GET / HTTP/1.1\r\nHost: a\r\nConnection: close, ${name}\r\n\r\n`;
+      expect(statusOf(await raw(port, head).closed)).toBe(400);
+    },
+  );
+
+  it('rule 3: a response of a handler is as long as it says, or is broken off', async () => {
+    const of = (text: string, length: string): Response =>
+      new Response(text, { headers: { 'content-length': length, 'transfer-encoding': 'gzip' } });
+    const { port, finished } = await listening({}, (router) =>
+      router
+        .route('/right', { handle: () => of('hello', '5') })
+        .route('/short', { handle: () => of('hello', '10') })
+        .route('/none', { handle: () => new Response(null, { headers: { 'content-length': '10' } }) })
+        .route('/long', { handle: () => of('helloHTTP/1.1 200 Smuggled\r\n\r\n', '5') })
+        .route('/nonsense', { handle: () => of('hello', 'five') }),
+    );
+    const right = await exchange(port, ['GET /right HTTP/1.1', 'Host: a']);
+    expect(right).toMatch(/\r\n\r\nhello$/);
+    expect(right).not.toMatch(/transfer-encoding/i);
+    expect(await exchange(port, ['HEAD /short HTTP/1.1', 'Host: a'])).toMatch(
+      /content-length: 10\r\n.*\r\n\r\n$/s,
+    );
+    for (const path of ['short', 'none', 'long']) {
+      // The connection would be kept if the answer were taken for a whole one.
+      const answer = await raw(port, `GET /${path} HTTP/1.1\r\nHost: a\r\n\r\n`).closed;
+      expect(answer).not.toContain('Smuggled');
+    }
+    await until(() => finished.length === 5);
+    expect(finished.slice(2).every(({ error }) => error instanceof TypeError)).toBe(true);
+    expect(statusOf(await exchange(port, ['GET /nonsense HTTP/1.1', 'Host: a']))).toBe(500);
+  });
+
+  it('rule 7: a 204 goes on without a length', async () => {
+    const { url } = await rawUpstream((socket) => {
+      socket.on('data', () =>
+        socket.write('HTTP/1.1 204 No Content\r\nContent-Length: 5\r\nX-Stays: 1\r\n\r\n'),
+      );
+    });
+    const { port } = await listening({}, (router) => router.route('/*', { url }));
+    const answer = await exchange(port, ['GET / HTTP/1.1', 'Host: a']);
+    expect(answer).toMatch(/^HTTP\/1.1 204 .*x-stays: 1\r\n/is);
+    expect(answer).not.toMatch(/content-length|transfer-encoding/i);
+  });
 });

@@ -108,6 +108,8 @@ describe('RequestHeaders', () => {
     expect(headers.raw).toEqual(['B', '1', 'X-User', 'ann']);
     expect(headers.names).toEqual(['b', 'x-user']);
     expect(list).toHaveLength(6);
+    headers.delete('x_user');
+    expect(headers.raw).toEqual(['B', '1']);
   });
 
   it.each([

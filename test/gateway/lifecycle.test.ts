@@ -107,4 +107,57 @@ describe('the life of a router', () => {
     const answer = await raw(port, `GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(4_000)}\r\n\r\n`).closed;
     expect(statusOf(answer)).toBe(431);
   });
+
+  it('a request on a connection that was idle when the stop began is answered', async () => {
+    let finish = (): void => {};
+    let arrived = 0;
+    const { url } = await upstream((request, response) => {
+      arrived += 1;
+      if (request.url === '/slow') finish = () => response.end('slow');
+      else response.end('quick');
+    });
+    const { port, router } = await listening({}, (it) => it.route('/*', { url }));
+    const idle = raw(port, 'GET /1 HTTP/1.1\r\nHost: a\r\n\r\n');
+    await until(() => idle.text().endsWith('quick'));
+    const busy = raw(port, 'GET /slow HTTP/1.1\r\nHost: a\r\n\r\n');
+    await until(() => arrived === 2);
+    const stopping = router.stop({ timeout: '5s' });
+    idle.socket.write('GET /2 HTTP/1.1\r\nHost: a\r\n\r\n');
+    expect((await idle.closed).match(/quick/g)).toHaveLength(2);
+    finish();
+    expect(await busy.closed).toContain('slow');
+    await stopping;
+    expect(router.active).toBe(0);
+  });
+
+  it('a request that was sent before the stop is answered, though nothing had read it yet', async () => {
+    const { port, router } = await listening({}, (it) =>
+      it.route('/*', { handle: () => new Response('here') }),
+    );
+    const first = raw(port, 'GET /1 HTTP/1.1\r\nHost: a\r\n\r\n');
+    await until(() => first.text().includes('here') && router.active === 0);
+    first.socket.write('GET /2 HTTP/1.1\r\nHost: a\r\n\r\n');
+    await router.stop();
+    expect((await first.closed).match(/here/g)).toHaveLength(2);
+  });
+
+  it('a stop while a name to listen on is looked up ends the listening', async () => {
+    const router = new RequestRouter();
+    const listen = router.listen({ port: 0, host: 'localhost' });
+    await Promise.all([expect(listen).rejects.toBeInstanceOf(NotRunningError), router.stop()]);
+  });
+
+  it('a request whose client left before the router saw it is not served', async () => {
+    let arrived = 0;
+    const { url } = await upstream((_request, response) => {
+      arrived += 1;
+      response.end();
+    });
+    const router = new RequestRouter().route('/*', { url });
+    onCleanup(() => router.stop({ timeout: 0 }));
+    const request = new Request('http://a/', { signal: AbortSignal.abort() });
+    await expect(router.fetch(request)).rejects.toThrow();
+    expect((await router.fetch(new Request('http://a/'))).status).toBe(200);
+    expect([arrived, router.active]).toEqual([1, 0]);
+  });
 });

@@ -20,7 +20,7 @@ describe('parsePattern', () => {
     expect(parsePattern(pattern)).toEqual({ methods, host, path });
   });
 
-  it.each(['', 'a', 'get /a', 'GET', 'GET  ', 'host:80/a', '/a b', 'GET,/a', '/a#b'])(
+  it.each(['', 'a', 'get /a', 'GET', 'GET  ', 'host:80/a', '/a b', 'GET,/a', '/a#b', 'GET /a/{id}'])(
     'refuses %j',
     (pattern) => {
       expect(() => parsePattern(pattern)).toThrow(InvalidOptionsError);

@@ -62,6 +62,18 @@ describe('the policy of a route', () => {
     expect(finished[0]).toMatchObject({ service: 'orders', instance: 'orders-2', status: 200 });
   });
 
+  it('a retry avoids instances that were tried', async () => {
+    const bad = await refusedUrl();
+    const { url: good } = await upstream((_request, response) => response.end('fine'));
+    const registry = registryOf({ orders: [bad, bad, good] }, true);
+    const { url } = await listening({ registry }, (it) =>
+      it.route('/*', { service: 'orders', policy: eager(3) }),
+    );
+    expect((await fetch(url)).status).toBe(200);
+    await until(() => registry.open === 0);
+    expect(registry.outcomes.map(({ id }) => id)).toEqual(['orders-1', 'orders-2', 'orders-3']);
+  });
+
   it('when it gives up with an answer, that answer is relayed as it is', async () => {
     let calls = 0;
     const { url: bad } = await upstream((_request, response) => {
@@ -190,6 +202,31 @@ describe('the policy of a route', () => {
     expect(breaker.state).toBe('closed');
   });
 
+  it('a body that is too long, or breaks off, is the client’s fault alone', async () => {
+    let arrived = 0;
+    const { url } = await upstream((request) => {
+      arrived += 1;
+      request.resume();
+    });
+    const breaker = new CircuitBreaker({ name: 'x', minimumCalls: 1, failureRate: 0.5 });
+    const registry = registryOf({ files: [url] });
+    const { port, router } = await listening({ registry, limits: { body: 100_000 } }, (it) =>
+      it.route('/*', { service: 'files', policy: breaker }),
+    );
+    const failed: UpstreamFailed[] = [];
+    router.on('upstreamFailed', (event) => failed.push(event));
+    const head = 'PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n';
+    const piece = `8000\r\n${'x'.repeat(32_768)}\r\n`;
+    const long = raw(port, head + piece.repeat(8));
+    await until(() => long.text().startsWith('HTTP/1.1 413'));
+    const short = raw(port, head + piece);
+    await until(() => arrived === 2);
+    short.socket.destroy();
+    await until(() => registry.outcomes.length === 2);
+    expect(registry.outcomes.map(({ outcome }) => outcome)).toEqual(['cancelled', 'cancelled']);
+    expect([breaker.state, failed]).toEqual(['closed', []]);
+  });
+
   it.each([
     [new CircuitOpenError('b', 'open', 1_500), 503, '2'],
     [new BulkheadFullError('b', 1, 1), 503, null],
@@ -217,21 +254,25 @@ describe('the policy of a route', () => {
     expect([response.status, await response.text()]).toEqual([203, 'instead']);
   });
 
-  it('of two attempts at once one is relayed and the other let go', async () => {
+  it.each([
+    ['the first to answer', (calls: Promise<unknown>[]) => Promise.race(calls), 'quick'],
+    ['the later one', (calls: Promise<unknown>[]) => Promise.all(calls).then(([first]) => first), 'slow'],
+  ])('of two attempts at once %s is relayed and the other let go', async (_name, choose, expected) => {
+    const body = 'x'.repeat(300_000);
     const { url: slow } = await upstream((_request, response) => {
-      setTimeout(() => response.end('slow'), 80);
+      setTimeout(() => response.end(`${body}slow`), 80);
     });
-    const { url: quick } = await upstream((_request, response) => response.end('quick'));
+    const { url: quick } = await upstream((_request, response) => response.end(`${body}quick`));
     const registry = registryOf({ both: [slow, quick] });
     const hedge = policyOf((work) => {
       const call = (attempt: number): Promise<unknown> =>
         Promise.resolve(work({ signal: new AbortController().signal, attempt, deadline: undefined }));
-      return Promise.race([call(1), call(2)]);
+      return choose([call(1), call(2)]);
     });
     const { url } = await listening({ registry }, (router) =>
       router.route('/*', { service: 'both', policy: hedge }),
     );
-    expect(await (await fetch(url)).text()).toBe('quick');
+    expect((await (await fetch(url)).text()).slice(300_000)).toBe(expected);
     await until(() => registry.open === 0, 'both picks to end');
     expect(registry.repeated).toBe(0);
   });
@@ -269,5 +310,29 @@ describe('the policy of a route', () => {
     await pause(30);
     expect(calls).toBe(1);
     expect(registry.outcomes).toEqual([{ id: 'cut-1', outcome: 'failure' }]);
+  });
+
+  it('an answer that comes after the policy gave up with another one is let go', async () => {
+    let calls = 0;
+    let open = 0;
+    const { url: upstreamUrl } = await upstream((_request, response) => {
+      calls += 1;
+      open += 1;
+      response.on('close', () => {
+        open -= 1;
+      });
+      if (calls === 1) response.writeHead(500).end('bad');
+      else setTimeout(() => response.write('x'.repeat(300_000)), 50);
+    });
+    const policy = policyOf((work) => {
+      const signal = new AbortController().signal;
+      const [first, second] = [1, 2].map((attempt) => work({ signal, attempt, deadline: undefined }));
+      Promise.resolve(second).catch(() => {});
+      return Promise.resolve(first);
+    });
+    const { url } = await listening({}, (router) => router.route('/*', { url: upstreamUrl, policy }));
+    const response = await fetch(url);
+    expect([response.status, await response.text()]).toEqual([500, 'bad']);
+    await until(() => calls === 2 && open === 0, 'the late answer to be let go');
   });
 });

@@ -156,8 +156,15 @@ export interface TestRegistry extends Resolver {
   readonly open: number;
 }
 
-/** A registry that gives each service's instances in turn, and remembers how every pick ended. */
-export function registryOf(services: Readonly<Record<string, readonly string[]>>): TestRegistry {
+/**
+ * A registry that gives each service's instances in turn, and remembers how every pick ended.
+ *
+ * @param sticky always the first instance that is not excluded.
+ */
+export function registryOf(
+  services: Readonly<Record<string, readonly string[]>>,
+  sticky = false,
+): TestRegistry {
   const turns = new Map<string, number>();
   const state = { outcomes: [] as { id: string; outcome: PickOutcome }[], repeated: 0, open: 0 };
   return Object.assign(state, {
@@ -170,7 +177,7 @@ export function registryOf(services: Readonly<Record<string, readonly string[]>>
       if (candidates.length === 0) throw new NoInstanceError(service, 'none is registered');
       const turn = turns.get(service) ?? 0;
       turns.set(service, turn + 1);
-      const chosen = candidates[turn % candidates.length]!;
+      const chosen = candidates[sticky ? 0 : turn % candidates.length]!;
       let finished = false;
       state.open += 1;
       return {

@@ -7,6 +7,7 @@ import {
   closeAfterEach,
   listening,
   onCleanup,
+  pause,
   raw,
   rawUpstream,
   registryOf,
@@ -123,6 +124,45 @@ describe('rule 9: upgrades', () => {
     expect(seen).toHaveLength(1);
   });
 
+  it.each([
+    ['h2c with a body of known length', 'h2c', 'Content-Length: 5\r\n\r\nhello'],
+    ['h2c with a chunked body', 'h2c', 'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n'],
+    ['websocket with a body', 'websocket', 'Content-Length: 5\r\n\r\nhello'],
+  ])(
+    '%s is served as the plain request that it also is, and its connection kept',
+    async (_name, protocol, rest) => {
+      const seen: (string | undefined)[] = [];
+      const { url } = await upstream((request, response) => {
+        seen.push(request.headers.upgrade, request.headers['http2-settings'] as string | undefined);
+        request.pipe(response);
+      });
+      const { port } = await listening({}, (router) => router.route('/chat', { url, upgrade: true }));
+      const client = raw(
+        port,
+        `POST /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: ${protocol}\r\nHTTP2-Settings: x\r\n${rest}`,
+      );
+      await until(() => /hello(?:\r\n0\r\n\r\n)?$/.test(client.text()));
+      client.socket.write('POST /chat HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nsecond');
+      await until(() => client.text().includes('second'));
+      expect(seen).toEqual([undefined, undefined, undefined, undefined]);
+    },
+  );
+
+  it('HTTP/2 is never let through as an upgrade: its requests would pass the guards unseen', async () => {
+    const seen: (string | undefined)[] = [];
+    const { url } = await upstream((request, response) => {
+      seen.push(request.headers.upgrade);
+      response.end('plain');
+    });
+    const { port } = await listening({}, (router) => router.route('/chat', { url, upgrade: true }));
+    for (const protocol of ['h2c', 'H2C', 'websocket, h2c', 'TLS/1.0', 'HTTP/2.0']) {
+      const lines = ['GET /chat HTTP/1.1', 'Host: a', `Upgrade: ${protocol}`, 'Connection: Upgrade'];
+      const client = raw(port, `${lines.join('\r\n')}\r\n\r\n`);
+      await until(() => client.text().includes('plain'), protocol);
+    }
+    expect(seen).toEqual([undefined, undefined, undefined, undefined, undefined]);
+  });
+
   it('a tunnel ends with the router', async () => {
     const { url, ended } = await shouting();
     const { port, router } = await listening({}, (it) => it.route('/chat', { url, upgrade: true }));
@@ -159,5 +199,46 @@ describe('rule 9: upgrades', () => {
     await until(() => arrived === 1);
     socket.resetAndDestroy();
     await until(() => closed === 1 && router.active === 0);
+  });
+
+  it.each(['destroy', 'end'] as const)(
+    'a client that leaves by %s while the upstream thinks leaves nothing behind',
+    async (leave) => {
+      let closed = 0;
+      let arrived = 0;
+      const { url } = await rawUpstream((socket) => {
+        arrived += 1;
+        socket.on('data', () => {});
+        socket.on('close', () => {
+          closed += 1;
+        });
+      });
+      const { port, router } = await listening({}, (it) => it.route('/chat', { url, upgrade: true }));
+      const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }, () => socket.write(ask));
+      onCleanup(() => socket.destroy());
+      await until(() => arrived === 1);
+      socket[leave]();
+      await until(() => closed === 1 && router.active === 0);
+    },
+  );
+
+  it('what the client says before the upstream has switched arrives after it has', async () => {
+    const heard: string[] = [];
+    let answer = (): void => {};
+    const { url } = await rawUpstream((socket) => {
+      socket.on('data', (chunk) => heard.push(chunk.toString('latin1')));
+      answer = () =>
+        void socket.write('HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    });
+    const { port } = await listening({}, (it) => it.route('/chat', { url, upgrade: true }));
+    const client = raw(port, `${ask}one,`);
+    await until(() => heard.length === 1);
+    const rest = `${'x'.repeat(300_000)},end`;
+    client.socket.write(rest);
+    await pause(30);
+    expect(heard.length).toBe(1);
+    answer();
+    await until(() => heard.join('').endsWith(',end'));
+    expect(heard.slice(1).join('')).toBe(`one,${rest}`);
   });
 });

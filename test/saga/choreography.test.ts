@@ -161,6 +161,27 @@ describe('a choreography', () => {
     expect(failures).toEqual([1, 2]);
   });
 
+  it('tells when its inbox fails, and handles the message when it is back', async () => {
+    const { runtime, bus, shop } = setup();
+    const heard: string[] = [];
+    const remembered = memoryInbox();
+    let broken = true;
+    const has = async (consumer: string, id: string): Promise<boolean> => {
+      if (broken) throw new Error('inbox is away');
+      return remembered.has(consumer, id);
+    };
+    const on = { 'order.paid': () => void heard.push('called') };
+    const inbox = { ...remembered, has };
+    const shipping = await participant({ bus, catalog, name: 'shipping', runtime, inbox, on }).start();
+    shipping.on('failed', ({ attempt, error }) => {
+      heard.push(`${attempt} ${(error as Error).message}`);
+      broken = false;
+    });
+    await (await shop()).publish('order.paid', { orderId: 'o' });
+    await runtime.clock.advance(60_000);
+    expect(heard).toEqual(['1 inbox is away', 'called']);
+  });
+
   it('gives up in the end, and tells', async () => {
     const { runtime, bus, shop } = setup();
     const dead: string[] = [];

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { memorySagaStore } from '../../src/adapters/memory/saga-store.ts';
 import { withCallContext } from '../../src/core/ambient.ts';
@@ -242,6 +242,34 @@ describe('a saga that turns back', () => {
     await expect(sagas.run(shop, { sku: 'a' })).rejects.toThrow('bigint');
     expect(log).toEqual(['hold', 'undo hold undefined']);
   });
+
+  // At 200 levels it is a result that can be stored by itself, but not within a record.
+  it.each([199, 200, 500])(
+    'goes on or turns back, and never hangs, after a result of %i levels',
+    async (depth) => {
+      const nested = (): unknown => JSON.parse('['.repeat(depth) + ']'.repeat(depth));
+      for (const result of [nested, () => ({ toJSON: nested })]) {
+        const { runner, log } = setup();
+        const shop = checkout(log, { hold: result });
+        const sagas = await runner(shop);
+        const ended = sagas.run(shop, { sku: 'a' });
+        if (depth < 200) await expect(ended).resolves.toMatchObject({ ship: { by: 'ship' } });
+        else await expect(ended).rejects.toThrow('nested deeper than 200 levels');
+        expect(log[1]).toBe(depth < 200 ? 'tax' : 'undo hold undefined');
+      }
+    },
+  );
+
+  it('undoes a step whose error has a message that is no text', async () => {
+    const { runner, log } = setup();
+    const odd = (): never => {
+      throw Object.assign(new Error(), { message: { code: 5n } });
+    };
+    const shop = checkout(log, { hold: odd });
+    const sagas = await runner(shop);
+    await expect(sagas.run(shop, { sku: 'a' })).rejects.toThrow('hold failed: [object Object]');
+    expect(log).toEqual(['hold', 'undo hold undefined']);
+  });
 });
 
 describe('a saga at its pivot and behind it', () => {
@@ -331,6 +359,17 @@ describe('beginning a saga', () => {
     expect(await sagas.run(shop, { sku: 'a' }, { id: 'i' })).toEqual(one);
     expect(await sagas.begin(shop, { sku: 'a' }, { id: 'i' })).toEqual({ id: 'i', created: false });
     expect(log).toEqual(['hold', 'tax', 'reserve', 'pay', 'ship']);
+  });
+
+  it('is waited for by many at once without a warning of a leak', async () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const { runner } = setup();
+    const one = saga('one', { input: Order }).step('only', () => 1, { undo: 'nothing' });
+    const sagas = await runner(one);
+    await Promise.all(Array.from({ length: 20 }, () => sagas.run(one, { sku: 'a' })));
+    await sagas.stop();
+    expect(warned).not.toHaveBeenCalled();
+    warned.mockRestore();
   });
 
   it('refuses another input and another saga under the same id', async () => {

@@ -53,6 +53,17 @@ describe('Enrolment', () => {
     expect(runtime.clock.pending).toBe(0);
   });
 
+  it('waits for a registering that is under way before it says that the app is out', async () => {
+    const { runtime, backend, enrolment, listed } = await enrolling();
+    backend.partition('silence');
+    const enrolled = enrolment.enrol();
+    await runtime.clock.advance(100);
+    const withdrawn = enrolment.withdraw();
+    backend.heal();
+    await Promise.all([enrolled, withdrawn]);
+    expect(await listed()).toEqual([]);
+  });
+
   it('is draining for a while before it leaves', async () => {
     const { runtime, enrolment, listed } = await enrolling();
     await enrolment.enrol();

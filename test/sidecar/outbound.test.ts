@@ -1,7 +1,7 @@
 import type { NetworkInterfaceInfo } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { CircuitOpenError, NoInstanceError, ProblemError, UpstreamError } from '../../src/core/errors.ts';
-import { advertisedHost } from '../../src/sidecar/advertise.ts';
+import { advertisedHost, localUrl } from '../../src/sidecar/advertise.ts';
 import { serviceOf } from '../../src/sidecar/outbound.ts';
 import { isUnreachable, ServicePolicies } from '../../src/sidecar/service-policies.ts';
 import { testRuntime } from '../../src/testing/test-runtime.ts';
@@ -167,5 +167,11 @@ describe('advertisedHost', () => {
     expect(advertisedHost('::', { eth0: machine.eth0.slice(0, 2) })).toBe('2001:db8::7');
     expect(advertisedHost('0.0.0.0', loopback)).toBe('127.0.0.1');
     expect(advertisedHost('::', {})).toBe('::1');
+  });
+
+  it('is told to the app by address', () => {
+    const address = { port: 4000, url: 'http://localhost:4000' };
+    expect(localUrl('0.0.0.0', address)).toBe('http://127.0.0.1:4000');
+    expect(localUrl('127.0.0.2', { port: 4000, url: 'http://127.0.0.2:4000' })).toBe('http://127.0.0.2:4000');
   });
 });

@@ -34,6 +34,17 @@ describe('prometheus', () => {
     expect(scrape(metrics).has('holdfast_duration_seconds')).toBe(false);
   });
 
+  it('counts labels that are cut to the same text as one series', () => {
+    const metrics = prometheus({ process: false });
+    const long = 'n'.repeat(200);
+    for (const name of [`${long}1`, `${long}2`]) {
+      metrics.telemetry.record({ primitive: 'p', name, type: 't', payload: {} });
+    }
+    expect(samples(metrics, 'holdfast_events_total')).toEqual([
+      { primitive: 'p', name: 'n'.repeat(128), type: 't', value: 2 },
+    ]);
+  });
+
   it('puts durations into cumulative buckets, in seconds', () => {
     const metrics = prometheus({ buckets: [0.1, 1], process: false });
     for (const duration of [50, 100, 500, 5_000, -1, Number.NaN, Number.POSITIVE_INFINITY]) {

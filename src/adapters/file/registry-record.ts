@@ -17,6 +17,9 @@ export interface RegistryRecord {
 /** Far more than the largest registration that a service registry writes. */
 const largestFile = 1_048_576;
 
+/** An instance has two levels, itself and its tags or metadata; a newer version of the library may add some. */
+const largestDepth = 10;
+
 /** The file's text. */
 export function encodeRecord(record: RegistryRecord): string {
   return `${JSON.stringify(record, undefined, 2)}\n`;
@@ -47,7 +50,14 @@ export function decodeRecord(text: string, service: string, id: string): Registr
   if (instance.id !== id || instance.service !== service) {
     throw new UnusableFileError('it holds another instance than its name says');
   }
+  if (!isShallow(instance, largestDepth)) throw new UnusableFileError('it is nested too deeply');
   return { expiresAt, ttl, token, instance: instance as unknown as ServiceInstance };
+}
+
+/** Whether it ends within so many levels. What does not would overflow the stack of whoever compares it. */
+function isShallow(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return levels > 0 && Object.values(value).every((child) => isShallow(child, levels - 1));
 }
 
 function isPositive(value: unknown): value is number {

@@ -1,3 +1,4 @@
+import { abortController } from '../../core/abort-controller.ts';
 import type { Backoff } from '../../core/backoff.ts';
 import { type Clock, sleep } from '../../core/clock.ts';
 import type { Unsubscribe } from '../../core/emitter.ts';
@@ -45,7 +46,7 @@ export class BusGroup {
   readonly #ready: Set<string> = new Set();
   /** Everything that was ever subscribed to. */
   readonly #topics: Set<string> = new Set();
-  readonly #closed: AbortController = new AbortController();
+  readonly #closed: AbortController = abortController();
   #subscribers: readonly Subscriber[] = [];
   #turn = 0;
   #active = 0;

@@ -1,3 +1,4 @@
+import { abortController } from '../../core/abort-controller.ts';
 import { exponential } from '../../core/backoff.ts';
 import type { Duration } from '../../core/duration.ts';
 import type { Unsubscribe } from '../../core/emitter.ts';
@@ -54,7 +55,7 @@ class MemoryBus implements MessageBus {
   readonly #runtime: Runtime;
   readonly #groups: Map<string, BusGroup> = new Map();
   readonly #inFlight: InFlight = new InFlight();
-  readonly #aborted: AbortController = new AbortController();
+  readonly #aborted: AbortController = abortController();
   #closing: Promise<void> | undefined;
 
   constructor(settings: Settings, runtime: Runtime) {

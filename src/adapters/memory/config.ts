@@ -24,7 +24,7 @@ export interface MemoryConfig extends ConfigSource {
   set(values: object, environment?: string): void;
   /** Fail every load until the next `set`, to test what happens then. Watchers are told. */
   fail(error: Error): void;
-  /** {@inheritDoc ConfigSource.watch} */
+  /** Yields after each `set` and `fail`, until the signal aborts. */
   watch(scope: ConfigScope & { readonly signal: AbortSignal }): AsyncIterable<void>;
 }
 

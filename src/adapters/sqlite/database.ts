@@ -4,14 +4,11 @@
  */
 import { StoreError } from '../../core/errors.ts';
 
-/** What may be bound to a statement here. */
-export type SqliteValue = string | number | null;
-
-/** A prepared statement. */
+/** A prepared statement. Texts, numbers and null are bound; drivers' own types differ in how they say so. */
 export interface SqliteStatement {
-  run(...values: SqliteValue[]): { readonly changes: number | bigint };
-  get(...values: SqliteValue[]): unknown;
-  all(...values: SqliteValue[]): unknown[];
+  run(...values: unknown[]): { readonly changes: number | bigint };
+  get(...values: unknown[]): unknown;
+  all(...values: unknown[]): unknown[];
 }
 
 /** An open database: `new Database(file)` of better-sqlite3, or `new DatabaseSync(file)` of node:sqlite. */

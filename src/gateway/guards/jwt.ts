@@ -10,7 +10,14 @@ import {
 import { type Clock, dateAt } from '../../core/clock.ts';
 import type { Duration } from '../../core/duration.ts';
 import { InvalidOptionsError, ProblemError } from '../../core/errors.ts';
-import { durationOption, functionOption, parseOptions, runtimeOption, z } from '../../core/options.ts';
+import {
+  describe,
+  durationOption,
+  functionOption,
+  parseOptions,
+  runtimeOption,
+  z,
+} from '../../core/options.ts';
 import { type Runtime, resolveRuntime } from '../../core/runtime.ts';
 import type { Exchange, Guard } from '../exchange.ts';
 import { RemoteKeySet } from './key-set.ts';
@@ -137,7 +144,9 @@ type ParsedOptions = z.output<typeof optionsSchema>;
 
 function verifier(options: ParsedOptions, clock: Clock): Verify {
   const { issuer, audience, jwks, secret, clockTolerance } = options;
-  if ((jwks === undefined) === (secret === undefined)) throw invalid('jwks', 'either `jwks` or `secret`');
+  if ((jwks === undefined) === (secret === undefined)) {
+    throw invalid('jwks', jwks === undefined ? 'neither' : 'both', 'either `jwks` or `secret`');
+  }
   const checks = (): JWTVerifyOptions => ({
     issuer,
     audience,
@@ -159,14 +168,16 @@ function algorithmsOf({ algorithms, secret }: ParsedOptions): string[] {
     return secret === undefined ? ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'] : ['HS256'];
   }
   for (const [index, algorithm] of algorithms.entries()) {
-    if (!known.includes(algorithm)) throw invalid(`algorithms.${index}`, known.join(' | '));
+    if (!known.includes(algorithm))
+      throw invalid(`algorithms.${index}`, describe(algorithm), known.join(' | '));
   }
   return algorithms;
 }
 
 function bySecret(secret: string | Uint8Array, checks: () => JWTVerifyOptions): Verify {
   const bytes = typeof secret === 'string' ? new TextEncoder().encode(secret) : secret;
-  if (bytes.length < 32) throw invalid('secret', 'at least 32 bytes; a shorter one can be guessed');
+  if (bytes.length < 32)
+    throw invalid('secret', `${bytes.length} bytes`, 'at least 32 bytes; a shorter one can be guessed');
   return (token) =>
     jwtVerify(token, bytes, checks()).then(
       ({ payload }) => payload,
@@ -186,7 +197,7 @@ function localKeys(field: string, jwks: JsonWebKeySet): Keys {
   try {
     return keysOf(jwks);
   } catch (error) {
-    throw invalid(field, `a JSON Web Key Set (${String(error)})`);
+    throw invalid(field, describe(jwks), `a JSON Web Key Set (${String(error)})`);
   }
 }
 
@@ -236,6 +247,6 @@ function challenge(error?: string): Readonly<Record<string, string>> {
   return { 'www-authenticate': error === undefined ? 'Bearer' : `Bearer error="${error}"` };
 }
 
-function invalid(field: string, accepts: string): InvalidOptionsError {
-  return new InvalidOptionsError('jwt', [{ field, received: 'something else', accepts }]);
+function invalid(field: string, received: string, accepts: string): InvalidOptionsError {
+  return new InvalidOptionsError('jwt', [{ field, received, accepts }]);
 }

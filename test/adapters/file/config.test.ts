@@ -4,11 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
-import { fileConfig } from '../../../src/adapters/file/config.ts';
+import { type FileConfigOptions, fileConfig } from '../../../src/adapters/file/config.ts';
 import { ConfigClient } from '../../../src/config/config-client.ts';
 import { merge } from '../../../src/config/merge.ts';
 import { ConfigSourceError, InvalidOptionsError } from '../../../src/core/errors.ts';
 import type { JsonObject } from '../../../src/core/json.ts';
+import { testRuntime } from '../../../src/testing/test-runtime.ts';
 
 let directory: string;
 const at = (name: string): string => join(directory, name);
@@ -146,15 +147,13 @@ describe('fileConfig', () => {
       await Promise.all(clients.splice(0).map((client) => client.stop()));
     });
 
-    async function start(
-      name: string,
-      pollInterval: number | '1h' = '1h',
-    ): Promise<ConfigClient<JsonObject>> {
+    async function start(name: string, options: FileConfigOptions = {}): Promise<ConfigClient<JsonObject>> {
       const client = new ConfigClient<JsonObject>({
         schema: z.record(z.string(), z.json()),
         environment: 'prod',
-        sources: [fileConfig(at(name), { pollInterval })],
+        sources: [fileConfig(at(name), { pollInterval: '1h', ...options })],
         coalesce: 10,
+        runtime: options.runtime,
       });
       clients.push(client);
       return client.start();
@@ -218,19 +217,43 @@ describe('fileConfig', () => {
       await becomes(client, { size: 2 });
     });
 
-    it('finds by the poll what no event told, and follows a directory that was replaced', async () => {
-      await mkdir(at('releases'));
+    it('finds by the poll what no event told, and then listens in the directory that is there now', async () => {
       for (const size of [1, 2]) {
-        await mkdir(at(`releases/${size}`));
-        await write(`releases/${size}/orders.yaml`, `size: ${size}`);
+        await mkdir(at(`${size}`));
+        await write(`${size}/orders.yaml`, `size: ${size}`);
       }
-      await symlink('releases/1', at('current'));
-      const client = await start('current/orders', 20);
-      await symlink('releases/2', at('next'));
+      await symlink('1', at('current'));
+      // Time stands still but for what is advanced: 20 ms lets an event through, an hour is a poll.
+      const runtime = testRuntime();
+      const client = await start('current/orders', { pollInterval: '1h', runtime });
+      const becomes = (size: number): Promise<void> =>
+        vi.waitFor(
+          async () => {
+            await runtime.clock.advance(20);
+            expect(client.current).toEqual({ size });
+          },
+          { timeout: 5_000, interval: 5 },
+        );
+      await vi.waitFor(() => expect(runtime.clock.pending).toBe(1));
+      await symlink('2', at('next'));
       await rename(at('next'), at('current'));
-      await becomes(client, { size: 2 });
-      await write('releases/2/orders.yaml', 'size: 3');
-      await becomes(client, { size: 3 });
+      await runtime.clock.advance(3_600_000);
+      await becomes(2);
+      await write('2/orders.yaml', 'size: 3');
+      await becomes(3);
+    });
+
+    it('tells of another problem when one follows on the other', async () => {
+      await write('orders.yaml', 'size: 1');
+      const client = await start('orders');
+      for (const other of ['orders.yml', 'orders.json']) {
+        await write(other, '{}');
+        await vi.waitFor(() => expect(client.state.lastError?.message).toContain(at(other)), {
+          timeout: 5_000,
+          interval: 5,
+        });
+      }
+      expect(client.current).toEqual({ size: 1 });
     });
 
     it('does not load again for other files in the directory', async () => {

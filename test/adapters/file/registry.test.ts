@@ -78,6 +78,8 @@ describe('fileRegistry', () => {
       good.replaceAll('"good"', '"never"').replace(/"expiresAt": \d+/, '"expiresAt": "never"'),
     );
     await put('huge.json', 'x'.repeat(2_000_000));
+    const nested = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+    await put('deep.json', good.replaceAll('"good"', '"deep"').replace('"tags": []', `"tags": ${nested}`));
     await put('bad name.json', good);
     await put('.hidden.json', good);
     await put('notes.txt', 'not looked at');
@@ -90,6 +92,7 @@ describe('fileRegistry', () => {
       '.hidden.json: its name is not the id of an instance',
       'array.json: it is not a registration',
       'bad name.json: its name is not the id of an instance',
+      'deep.json: it is nested too deeply',
       'empty.json: it is not JSON, or only half of it',
       'folder.json: it is not an ordinary file',
       'half.json: it is not JSON, or only half of it',
