@@ -23,9 +23,11 @@ export { currentCallContext, withCallContext } from './core/ambient.ts';
 export {
   type Backoff,
   constant,
+  type DecorrelatedOptions,
   decorrelated,
   type ExponentialOptions,
   exponential,
+  type LinearOptions,
   linear,
 } from './core/backoff.ts';
 export type { Clock, ScheduleOptions, Timer } from './core/clock.ts';

@@ -28,6 +28,7 @@ export class HoldfastError extends Error {
     this.retryable = options.retryable ?? false;
   }
 
+  /** What `instanceof` asks: the brand and the code decide, not identity. */
   static override [Symbol.hasInstance](value: unknown): boolean {
     if (typeof value !== 'object' || value === null) return false;
     if (Object.prototype.isPrototypeOf.call(this.prototype, value)) return true;

@@ -44,7 +44,11 @@ export class Service {
   readonly #runtime: Runtime;
   readonly #watch: () => ServiceWatch;
 
-  /** Used by `ServiceRegistry`. */
+  /**
+   * Used by `ServiceRegistry`.
+   *
+   * @internal
+   */
   constructor(name: string, resolver: Resolver, runtime: Runtime, watch: () => ServiceWatch) {
     this.name = name;
     this.#resolver = resolver;

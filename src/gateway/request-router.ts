@@ -201,6 +201,7 @@ export class RequestRouter implements AsyncDisposable {
     return this.#stopping;
   }
 
+  /** The same as {@link RequestRouter.stop}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }

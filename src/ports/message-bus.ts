@@ -52,6 +52,7 @@ export interface SubscribeOptions {
 export interface MessageBus {
   /** For messages and metrics, such as `memory`. */
   readonly name: string;
+  /** Resolves once the bus has taken the message in its durability. */
   publish(message: Message): Promise<void>;
   /** Resolves once messages published from now on will be delivered. */
   subscribe(

@@ -107,7 +107,9 @@ export interface SagaStore {
   heartbeat(lease: Lease): Promise<boolean>;
   /** Give up the owner's lease and whatever it holds, so that others may claim at once. */
   release(owner: string): Promise<void>;
+  /** One record, or undefined when there is none. */
   get(id: string): Promise<SagaRecord | undefined>;
+  /** Records that match, newest first. */
   list(query: SagaQuery): Promise<readonly SagaRecord[]>;
   /** Release what the store opened itself; a client that the user gave stays open. Idempotent. */
   close(): Promise<void>;

@@ -38,7 +38,13 @@ export interface ChaosOptions {
    * Make calls fail in place of the work: how many of them (0 to 1), and with what. The error is by default an
    * `UpstreamError`. Default: none.
    */
-  readonly error?: { readonly probability: number; readonly make?: (() => unknown) | undefined } | undefined;
+  readonly error?:
+    | {
+        readonly probability: number;
+        /** What is thrown. Default: an `Error` that says it is chaos. */
+        readonly make?: (() => unknown) | undefined;
+      }
+    | undefined;
   /** Let calls hang in place of the work, until their signal aborts: how many of them (0 to 1). Default: none. */
   readonly hang?: { readonly probability: number } | undefined;
   /** Clock, randomness and telemetry. Default: the system's. */

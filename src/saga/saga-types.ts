@@ -10,7 +10,10 @@ import type { SagaPlan } from './plan.ts';
 /** A value as it comes back from a store: what JSON makes of it (a `Date` is a string). */
 export type Stored<T> = 0 extends 1 & T
   ? T
-  : T extends { toJSON(): infer Json }
+  : T extends {
+        /** What `JSON.stringify` asks. */
+        readonly toJSON: () => infer Json;
+      }
     ? Stored<Json>
     : T extends object
       ? { readonly [K in keyof T]: Stored<T[K]> }
@@ -128,6 +131,7 @@ export interface CommittedSaga<SchemaInput, Input, Results> extends Saga<SchemaI
 
 /** What a step is made of. */
 export interface StepFunctions {
+  /** What the step does. */
   readonly run: (context: StepContext<unknown, unknown>) => unknown;
   /** Undefined when there is nothing to undo. */
   readonly undo: ((context: UndoContext<unknown, unknown, unknown>) => unknown) | undefined;

@@ -2,11 +2,13 @@ import { z } from '../../core/options.ts';
 
 /** A client of `redis` (node-redis 4 or newer), as far as it is needed. */
 export interface NodeRedisClient {
+  /** Send one command, as words. */
   sendCommand(command: string[]): Promise<unknown>;
 }
 
 /** A client of `ioredis` 5 or newer, as far as it is needed. */
 export interface IoRedisClient {
+  /** Send one command, as words. */
   call(command: string, ...parameters: string[]): Promise<unknown>;
 }
 

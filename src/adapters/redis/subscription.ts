@@ -4,8 +4,11 @@ import type { IoRedisClient, NodeRedisClient } from './client.ts';
 
 /** A second connection of `redis` (node-redis), made by `duplicate()`, as far as it is needed. */
 export interface NodeRedisSubscriber {
+  /** Hear of errors. */
   on(event: 'error', listener: (error: Error) => void): unknown;
+  /** Connect. */
   connect(): Promise<unknown>;
+  /** Hear what is published on a channel. */
   subscribe(channel: string, listener: (message: string) => void): Promise<unknown>;
   /** Of node-redis 5 and newer. */
   destroy?(): unknown;
@@ -15,15 +18,24 @@ export interface NodeRedisSubscriber {
 
 /** A second connection of `ioredis`, made by `duplicate()`, as far as it is needed. */
 export interface IoRedisSubscriber {
+  /** Hear of errors, of being ready, and of messages. */
   on(event: string, listener: (...values: never[]) => void): unknown;
+  /** Ask for what is published on a channel. */
   subscribe(channel: string): Promise<unknown>;
+  /** Close the connection. */
   disconnect(): unknown;
 }
 
 /** A client of Redis that can also be duplicated, since a connection that subscribes can do nothing else. */
 export type SubscribingRedisClient =
-  | (NodeRedisClient & { duplicate(): NodeRedisSubscriber })
-  | (IoRedisClient & { duplicate(changes?: { enableOfflineQueue: boolean }): IoRedisSubscriber });
+  | (NodeRedisClient & {
+      /** A client of the same settings, for a connection of its own. */
+      readonly duplicate: () => NodeRedisSubscriber;
+    })
+  | (IoRedisClient & {
+      /** A client of the same settings but for the changes, for a connection of its own. */
+      readonly duplicate: (changes?: { enableOfflineQueue: boolean }) => IoRedisSubscriber;
+    });
 
 const log = debugLog('redis');
 

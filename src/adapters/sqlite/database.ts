@@ -6,14 +6,19 @@ import { StoreError } from '../../core/errors.ts';
 
 /** A prepared statement. Texts, numbers and null are bound; drivers' own types differ in how they say so. */
 export interface SqliteStatement {
+  /** Execute it; how many rows it changed. */
   run(...values: unknown[]): { readonly changes: number | bigint };
+  /** Its first row. */
   get(...values: unknown[]): unknown;
+  /** All its rows. */
   all(...values: unknown[]): unknown[];
 }
 
 /** An open database: `new Database(file)` of better-sqlite3, or `new DatabaseSync(file)` of node:sqlite. */
 export interface SqliteDatabase {
+  /** Execute statements without a result. */
   exec(sql: string): unknown;
+  /** Prepare a statement. */
   prepare(sql: string): SqliteStatement;
 }
 

@@ -9,6 +9,7 @@ export interface MessageBusHarness {
   readonly until: (condition: () => boolean) => Promise<void>;
   /** Let enough time pass for anything that is coming to come. */
   readonly quiet: () => Promise<void>;
+  /** Take it down. */
   readonly dispose: () => Promise<void>;
 }
 
@@ -16,6 +17,7 @@ export interface MessageBusHarness {
 export interface MessageBusConformanceOptions extends TestApi {
   /** Of the adapter, for the report. */
   readonly name: string;
+  /** A fresh bus for each test. */
   readonly open: () => Promise<MessageBusHarness>;
   /** What the adapter cannot do, by the test's name, with the reason. */
   readonly except?: Exceptions;

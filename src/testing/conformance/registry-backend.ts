@@ -276,7 +276,7 @@ const failures: Tests = {
   },
 };
 
-/** Declare the tests that every {@link RegistryBackend} has to pass. */
+/** Declare the tests that every `RegistryBackend` has to pass. */
 export function registryBackendConformance(options: RegistryBackendConformanceOptions): void {
   const { api, name, create, ttl = 10_000, except } = options;
   const it = declaredIt(api, except);
