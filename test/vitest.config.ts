@@ -8,8 +8,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /** Tests that start processes or real servers; everything else is a unit test. */
 const system = ['test/servers/**/*.test.ts', 'test/system/**/*.test.ts'];
 
-/** A taste of it is a unit test, in a few worlds; the system tests take many. */
-const simulation = 'test/saga/simulation/simulation.test.ts';
+/** Searches of which the unit tests take a taste, and the system tests much more. */
+const searches = ['test/saga/simulation/simulation.test.ts', 'test/resilience/circuit-model.test.ts'];
 
 const reports = process.env.HOLDFAST_REPORTS;
 
@@ -42,8 +42,8 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'system',
-          include: [...system, simulation],
-          env: { WORLDS: '200' },
+          include: [...system, ...searches],
+          env: { WORLDS: '200', HOLDFAST_RUNS: '100000' },
           testTimeout: 120_000,
           hookTimeout: 60_000,
           // Real servers and killed processes share two cores: one file at a time keeps them honest.
