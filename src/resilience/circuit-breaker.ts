@@ -134,10 +134,10 @@ export class CircuitBreaker implements Policy {
    * @throws InvalidOptionsError when the duration is none
    */
   trip(cause?: unknown, options: TripOptions = {}): void {
-    const { machine, clock, random } = this.#recorder;
+    const { machine, clock, outside } = this.#recorder;
     const wait = options.openFor === undefined ? undefined : milliseconds(options.openFor, 'openFor');
     this.#recorder.refresh();
-    this.#tell(machine.trip(clock.now(), cause, random, { reason: options.reason ?? 'manual', wait }));
+    this.#tell(machine.trip(clock.now(), cause, outside, { reason: options.reason ?? 'manual', wait }));
   }
 
   /** End the wait of an open breaker: the next call is a probe. Nothing happens in another state. */

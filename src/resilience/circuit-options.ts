@@ -50,7 +50,10 @@ export interface CircuitBreakerOptions {
    * is asked with 1 at the first opening and with one more at each that follows without a close between. Default 5 s.
    */
   readonly openFor?: Wait | undefined;
-  /** A failure that asks for a longer wait by `retryAfter` (milliseconds) gets it, up to this. Default 60 s. */
+  /**
+   * The longest wait that a failure may ask for, by `retryAfter` (milliseconds) or by a `Retry-After` in its `headers`
+   * or those of its `response`. The longer of that and `openFor` is waited for. Default 60 s.
+   */
   readonly maxRetryAfter?: Duration | undefined;
   /** How it probes. */
   readonly halfOpen?: HalfOpenOptions | undefined;

@@ -5,7 +5,7 @@ import { type Runtime, resolveRuntime } from '../core/runtime.ts';
 import type { CircuitConfiguration, CircuitPredicates, CircuitReconfiguration } from './circuit-options.ts';
 import { type CircuitSnapshot, fromSnapshot, toSnapshot } from './circuit-snapshot.ts';
 import { CircuitMachine } from './circuit-state.ts';
-import type { CircuitBreakerEvents, CircuitChanges } from './circuit-types.ts';
+import type { CircuitBreakerEvents, CircuitChanges, Outside } from './circuit-types.ts';
 import { RecentLatency } from './latency-histogram.ts';
 import { isRefusal } from './refusal.ts';
 
@@ -16,7 +16,7 @@ import { isRefusal } from './refusal.ts';
 export class CircuitRecorder {
   readonly name: string;
   readonly clock: Clock;
-  readonly random: () => number;
+  readonly outside: Outside;
   readonly machine: CircuitMachine;
   readonly emitter: Emitter<CircuitBreakerEvents>;
   /** Whether anybody wants to know how long calls take. */
@@ -29,7 +29,7 @@ export class CircuitRecorder {
     const runtime: Runtime = resolveRuntime(configuration.runtime);
     this.name = configuration.name;
     this.clock = runtime.clock;
-    this.random = runtime.random;
+    this.outside = { random: runtime.random, wallTime: () => this.clock.wallTime() };
     const now = this.clock.now();
     this.machine = new CircuitMachine(configuration.settings, now);
     this.emitter = new Emitter('circuit-breaker', configuration.name, runtime.telemetry);
@@ -59,7 +59,7 @@ export class CircuitRecorder {
     const configuration = this.#configuration.changed(changes);
     const keepsLatency = configuration.settings.latency === this.#configuration.settings.latency;
     this.#configuration = configuration;
-    const change = this.machine.reconfigure(configuration.settings, this.clock.now(), this.random);
+    const change = this.machine.reconfigure(configuration.settings, this.clock.now(), this.outside);
     if (keepsLatency) this.#decideTiming();
     else this.#measure();
     this.emitter.emit('reconfigured', { options: Object.keys(changes) });
@@ -125,7 +125,7 @@ export class CircuitRecorder {
 
   succeeded(generation: number, now: number, duration: number): void {
     const { machine, emitter } = this;
-    const change = machine.record(generation, now, duration, false, undefined, this.random);
+    const change = machine.record(generation, now, duration, false, undefined, this.outside);
     if (isKnown(duration)) {
       this.latency?.record(now, duration);
       if (emitter.wants('succeeded')) emitter.emit('succeeded', { duration, slow: machine.isSlow(duration) });
@@ -134,7 +134,7 @@ export class CircuitRecorder {
   }
 
   failed(generation: number, now: number, duration: number, error: unknown): void {
-    const change = this.machine.record(generation, now, duration, true, error, this.random);
+    const change = this.machine.record(generation, now, duration, true, error, this.outside);
     if (isKnown(duration)) this.latency?.record(now, duration);
     this.#tellFailure(duration, error);
     if (change !== undefined) this.announce(change);
@@ -147,7 +147,7 @@ export class CircuitRecorder {
 
   /** A probe's lease has passed. */
   expired(generation: number, now: number, duration: number, error: unknown): void {
-    const change = this.machine.expire(generation, now, error, this.random);
+    const change = this.machine.expire(generation, now, error, this.outside);
     this.#tellFailure(duration, error);
     if (change !== undefined) this.announce(change);
   }

@@ -18,6 +18,7 @@ import {
   forcedStates,
   type MachineState,
   type Opening,
+  type Outside,
   type TripBy,
   type TripReason,
 } from './circuit-types.ts';
@@ -118,19 +119,19 @@ export class CircuitMachine {
     duration: number,
     failed: boolean,
     cause: unknown,
-    random: () => number,
+    outside: Outside,
   ): CircuitChange | undefined {
     const slow = this.isSlow(duration);
     if (failed) this.totals.failed += 1;
     else this.totals.succeeded += 1;
     if (slow) this.totals.slow += 1;
     if (generation !== this.generation || this.state === 'disabled') return undefined;
-    if (this.state === 'half-open') return this.#recordProbe(now, failed, slow, cause, random);
+    if (this.state === 'half-open') return this.#recordProbe(now, failed, slow, cause, outside);
     this.#window.add(now, failed, slow);
     this.consecutive = failed ? this.consecutive + 1 : 0;
     const reason = this.thresholds.reached(this.#window, this.consecutive, now);
     if (reason === undefined) return undefined;
-    return this.state === 'closed' ? this.#open(now, reason, cause, random) : this.#warn(reason, cause);
+    return this.state === 'closed' ? this.#open(now, reason, cause, outside) : this.#warn(reason, cause);
   }
 
   /** Record that a call of this generation ended in a way that says nothing. */
@@ -141,21 +142,21 @@ export class CircuitMachine {
   }
 
   /** Record that a probe of this generation did not settle within its lease. */
-  expire(generation: number, now: number, cause: unknown, random: () => number): CircuitChange | undefined {
+  expire(generation: number, now: number, cause: unknown, outside: Outside): CircuitChange | undefined {
     this.totals.failed += 1;
     if (generation !== this.generation || this.state !== 'half-open') return undefined;
-    return this.#open(now, 'probe-expired', cause, random);
+    return this.#open(now, 'probe-expired', cause, outside);
   }
 
   /** Open by hand, or because a sibling did. Nothing happens unless it is closed or half-open. */
   trip(
     now: number,
     cause: unknown,
-    random: () => number,
+    outside: Outside,
     by: TripBy = { reason: 'manual' },
   ): CircuitChange | undefined {
     if (this.state !== 'closed' && this.state !== 'half-open') return undefined;
-    return this.#open(now, by.reason, cause, random, by.wait);
+    return this.#open(now, by.reason, cause, outside, by.wait);
   }
 
   /** End an open wait, so that the next call probes. Nothing happens unless it is open. */
@@ -164,7 +165,7 @@ export class CircuitMachine {
   }
 
   /** Decide by other settings from now on; what is recorded is kept. The wait of an open breaker stays as it is. */
-  reconfigure(settings: CircuitSettings, now: number, random: () => number): CircuitChange | undefined {
+  reconfigure(settings: CircuitSettings, now: number, outside: Outside): CircuitChange | undefined {
     const taken = this.#settings.probes - this.#permits;
     this.#window = resized(this.#window, this.#settings.window, settings.window, now);
     this.#settings = settings;
@@ -173,7 +174,7 @@ export class CircuitMachine {
     // Below 0 when more are under way than may be now: those that are ignored do not make room then.
     this.#permits = settings.probes - taken;
     // Fewer probes may now be needed than have settled already, and no further outcome would come to decide it.
-    return this.#judgeProbes(now, false, undefined, random);
+    return this.#judgeProbes(now, false, undefined, outside);
   }
 
   /** What another machine can take up. Half-open is told as open with its wait over: nobody inherits its probes. */
@@ -230,7 +231,7 @@ export class CircuitMachine {
     failed: boolean,
     slow: boolean,
     cause: unknown,
-    random: () => number,
+    outside: Outside,
   ): CircuitChange | undefined {
     const { calls, failures, slow: slowCalls } = this.#probes;
     this.#probes = {
@@ -238,29 +239,29 @@ export class CircuitMachine {
       failures: failures + (failed ? 1 : 0),
       slow: slowCalls + (slow ? 1 : 0),
     };
-    return this.#judgeProbes(now, failed, cause, random);
+    return this.#judgeProbes(now, failed, cause, outside);
   }
 
   #judgeProbes(
     now: number,
     lastFailed: boolean,
     cause: unknown,
-    random: () => number,
+    outside: Outside,
   ): CircuitChange | undefined {
     const verdict = judgeProbes(this.#probes, lastFailed, this.#settings);
     if (verdict === undefined) return undefined;
-    return verdict === 'recovered' ? this.#close('recovered') : this.#open(now, verdict, cause, random);
+    return verdict === 'recovered' ? this.#close('recovered') : this.#open(now, verdict, cause, outside);
   }
 
   #open(
     now: number,
     reason: TripReason,
     cause: unknown,
-    random: () => number,
+    outside: Outside,
     fixedWait?: number,
   ): CircuitChange {
     const from = this.state as 'closed' | 'half-open';
-    const wait = fixedWait ?? this.#waitAfter(cause, random);
+    const wait = fixedWait ?? this.#waitAfter(cause, outside);
     this.#openings += 1;
     this.#openUntil = now + wait;
     const tally = tallyOf(from === 'closed' ? this.#window : this.#probes);
@@ -269,9 +270,9 @@ export class CircuitMachine {
     return { type: 'opened', payload: { from, reason, cause, wait, openings: this.#openings } };
   }
 
-  #waitAfter(cause: unknown, random: () => number): number {
-    const asked = Math.min(retryAfterOf(cause), this.#settings.maxRetryAfter);
-    return Math.max(asked, this.#settings.openFor(this.#openings + 1, random));
+  #waitAfter(cause: unknown, outside: Outside): number {
+    const asked = Math.min(retryAfterOf(cause, outside.wallTime), this.#settings.maxRetryAfter);
+    return Math.max(asked, this.#settings.openFor(this.#openings + 1, outside.random));
   }
 
   #close(reason: 'recovered' | 'manual' | 'released'): CircuitChange {

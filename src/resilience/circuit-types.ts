@@ -33,6 +33,14 @@ export type TripReason =
   | 'manual'
   | 'shared';
 
+/** What a machine asks for when it opens: its wait may be random, and a failure may ask for one until a date. */
+export interface Outside {
+  /** A number in [0, 1). */
+  readonly random: () => number;
+  /** Milliseconds since 1970. */
+  readonly wallTime: () => number;
+}
+
 /** It opened. */
 export interface CircuitOpened {
   readonly from: 'closed' | 'half-open';

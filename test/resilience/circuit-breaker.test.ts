@@ -12,6 +12,7 @@ import { Call } from '../../src/core/policy.ts';
 import { CircuitBreaker } from '../../src/resilience/circuit-breaker.ts';
 import { timeout } from '../../src/resilience/timeout.ts';
 import { ManualClock } from '../../src/testing/manual-clock.ts';
+import { testRuntime } from '../../src/testing/test-runtime.ts';
 import { deferred, flush, never, smallBreaker } from './support.ts';
 
 describe('CircuitBreaker', () => {
@@ -199,6 +200,30 @@ describe('CircuitBreaker', () => {
     }
     expect(warn).toHaveBeenCalledTimes(4);
     warn.mockRestore();
+  });
+
+  it.each([
+    ['seconds', (_now: number) => ({ headers: { 'retry-after': '30' } }), 30_000],
+    [
+      'a date',
+      (now: number) => ({ headers: { 'retry-after': new Date(now + 20_000).toUTCString() } }),
+      20_000,
+    ],
+    [
+      'a response',
+      (_now: number) => ({ response: { headers: new Headers({ 'retry-after': '40' }) } }),
+      40_000,
+    ],
+    ['too much', (_now: number) => ({ headers: { 'retry-after': '86400' } }), 60_000],
+    ['nonsense', (_now: number) => ({ headers: { 'retry-after': 'soon' } }), 1_000],
+  ])('rule 10: a Retry-After header lengthens the wait: %s', async (_what, error, wait) => {
+    const runtime = testRuntime();
+    const wallTime = Math.ceil(runtime.clock.wallTime() / 1_000) * 1_000;
+    runtime.clock.advanceSync(wallTime - runtime.clock.wallTime());
+    const breaker = new CircuitBreaker({ name: 'a', consecutiveFailures: 1, openFor: '1s', runtime });
+    const asked = Object.assign(new Error('busy'), error(wallTime));
+    await expect(breaker.run(() => Promise.reject(asked))).rejects.toBe(asked);
+    expect(breaker.metrics.retryAfter).toBe(wait);
   });
 
   it('rule 10: waits follow the options of exponential', async () => {

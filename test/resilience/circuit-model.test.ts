@@ -9,6 +9,8 @@ import { CircuitMachine } from '../../src/resilience/circuit-state.ts';
 import type { CircuitSettings, CircuitState, ForcedState } from '../../src/resilience/circuit-types.ts';
 import { bucketCount } from '../../src/resilience/window.ts';
 
+const outside = { random: () => 0, wallTime: () => 0 };
+
 interface Sample {
   readonly at: number;
   readonly failed: boolean;
@@ -200,7 +202,7 @@ const settle = fc
     return new Step(name, (model, { machine, tickets, now }) => {
       const ticket = take(tickets, which);
       if (ticket === undefined) return;
-      machine.record(ticket.generation, now, slow ? 11 : 10, failed, undefined, () => 0);
+      machine.record(ticket.generation, now, slow ? 11 : 10, failed, undefined, outside);
       model.settle(ticket, { at: now, failed, slow });
     });
   });
@@ -222,7 +224,7 @@ const expire = fc.nat(20).map(
       const ticket = tickets[at];
       if (ticket === undefined) return;
       tickets.splice(at, 1);
-      machine.expire(ticket.generation, now, undefined, () => 0);
+      machine.expire(ticket.generation, now, undefined, outside);
       if (ticket.period === model.period) model.open(now);
     }),
 );
@@ -257,7 +259,7 @@ const byHand = fc.oneof(
   ),
   fc.constant(
     new Step('trip', (model, { machine, now }) => {
-      machine.trip(now, undefined, () => 0);
+      machine.trip(now, undefined, outside);
       if (model.state === 'closed' || model.state === 'half-open') model.open(now);
     }),
   ),

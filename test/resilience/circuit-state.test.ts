@@ -3,6 +3,8 @@ import { constant } from '../../src/core/backoff.ts';
 import { CircuitMachine } from '../../src/resilience/circuit-state.ts';
 import type { CircuitSettings } from '../../src/resilience/circuit-types.ts';
 
+const outside = { random: () => 0.5, wallTime: () => 0 };
+
 const settings: CircuitSettings = {
   window: { calls: 10 },
   failureRate: 0.5,
@@ -32,7 +34,7 @@ class Bench {
 
   settle(failed: boolean, options: { duration?: number; generation?: number; cause?: unknown } = {}) {
     const { duration = 1, generation = this.machine.generation, cause } = options;
-    const change = this.machine.record(generation, this.now, duration, failed, cause, () => 0.5);
+    const change = this.machine.record(generation, this.now, duration, failed, cause, outside);
     if (change !== undefined) this.changes.push(change.type);
     return change;
   }
@@ -44,7 +46,7 @@ class Bench {
 
   /** Open it and wait until probes may pass. */
   halfOpen(): void {
-    this.machine.trip(this.now, undefined, () => 0);
+    this.machine.trip(this.now, undefined, outside);
     this.now += 1_000;
     this.machine.refresh(this.now);
   }
@@ -322,13 +324,13 @@ describe('CircuitMachine', () => {
     bench.halfOpen();
     bench.machine.admit();
     const period = bench.machine.generation;
-    expect(bench.machine.expire(period, bench.now, 'hung', () => 0)).toMatchObject({
+    expect(bench.machine.expire(period, bench.now, 'hung', outside)).toMatchObject({
       payload: { reason: 'probe-expired', cause: 'hung' },
     });
-    expect(bench.machine.expire(period, bench.now, 'hung', () => 0)).toBeUndefined();
+    expect(bench.machine.expire(period, bench.now, 'hung', outside)).toBeUndefined();
     bench.now += 1_000;
     bench.machine.refresh(bench.now);
-    expect(bench.machine.expire(period, bench.now, 'hung', () => 0)).toBeUndefined();
+    expect(bench.machine.expire(period, bench.now, 'hung', outside)).toBeUndefined();
     expect(bench.machine.state).toBe('half-open');
   });
 
@@ -352,9 +354,9 @@ describe('CircuitMachine', () => {
       bench.play('xxxxxxxx');
       bench.now = 1e9;
       bench.machine.refresh(bench.now);
-      bench.machine.trip(bench.now, undefined, () => 0);
+      bench.machine.trip(bench.now, undefined, outside);
       bench.machine.reset();
-      bench.machine.expire(bench.machine.generation, bench.now, 'hung', () => 0);
+      bench.machine.expire(bench.machine.generation, bench.now, 'hung', outside);
       expect(bench.machine.state).toBe(state);
       expect(bench.machine.force(forced)).toBeUndefined();
       expect(bench.machine.force(undefined)).toMatchObject({
@@ -403,8 +405,8 @@ describe('CircuitMachine', () => {
   it('trip and reset work by hand, and say nothing when nothing changes', () => {
     const bench = new Bench();
     expect(bench.machine.reset()).toBeUndefined();
-    expect(bench.machine.trip(0, 'maintenance', () => 0)).toMatchObject({ payload: { reason: 'manual' } });
-    expect(bench.machine.trip(500, undefined, () => 0)).toBeUndefined();
+    expect(bench.machine.trip(0, 'maintenance', outside)).toMatchObject({ payload: { reason: 'manual' } });
+    expect(bench.machine.trip(500, undefined, outside)).toBeUndefined();
     expect(bench.machine.retryAfter(500)).toBe(500);
     expect(bench.machine.reset()).toMatchObject({
       type: 'closed',

@@ -78,13 +78,14 @@ const machine = [
   ],
   ['the wait is over too late', 'now < this.#openUntil', 'now <= this.#openUntil'],
   ['openings are not counted up', 'this.#openings += 1;', 'this.#openings = 1;'],
-  ['the backoff is asked from 0', 'openFor(this.#openings + 1, random)', 'openFor(this.#openings, random)'],
+  ['the backoff is asked from 0', 'openFor(this.#openings + 1, ', 'openFor(this.#openings, '],
   [
     'retryAfter is not capped',
-    'Math.min(retryAfterOf(cause), this.#settings.maxRetryAfter)',
-    'retryAfterOf(cause)',
+    'Math.min(retryAfterOf(cause, outside.wallTime), this.#settings.maxRetryAfter)',
+    'retryAfterOf(cause, outside.wallTime)',
   ],
   ['retryAfter is not heeded', 'Math.max(asked, ', 'Math.max(0, '],
+  ['headers with Retry-After are not read', 'retryAfterOf(cause, outside.wallTime)', 'retryAfterOf(cause)'],
   ['closing does not clear the window', 'this.#window.clear();', ''],
   [
     'closing does not clear the row of failures',
@@ -108,8 +109,8 @@ const machine = [
   ['it would trip again and again', 'this.#warned = true;', ''],
   [
     'metrics-only opens',
-    "this.state === 'closed' ? this.#open(now, reason, cause, random)",
-    'true ? this.#open(now, reason, cause, random)',
+    "this.state === 'closed' ? this.#open(now, reason, cause, outside)",
+    'true ? this.#open(now, reason, cause, outside)',
   ],
   ['disabled records', " || this.state === 'disabled') return undefined;", ') return undefined;'],
   ['reset ends a forced state', "if (from !== 'open' && from !== 'half-open') {", "if (from === 'closed') {"],
@@ -147,7 +148,7 @@ const others = [
   [
     'circuit-state.ts',
     'fewer permits leave a half-open breaker stuck',
-    'return this.#judgeProbes(now, false, undefined, random);\n  }\n\n  /** What another',
+    'return this.#judgeProbes(now, false, undefined, outside);\n  }\n\n  /** What another',
     'return undefined;\n  }\n\n  /** What another',
   ],
   ['circuit-state.ts', 'reconfiguring gives all permits anew', 'settings.probes - taken', 'settings.probes'],
