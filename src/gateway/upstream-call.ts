@@ -41,6 +41,12 @@ export interface CallCounter {
   leave(): void;
 }
 
+/** A connection to an upstream. */
+export interface UsedConnection {
+  /** How many requests were written on it. */
+  served: number;
+}
+
 /** How a call ended: its answer came whole, it failed, or we gave it up. */
 export type CallEnding = 'complete' | 'failed' | 'abandoned';
 
@@ -58,11 +64,13 @@ export class UpstreamCall {
   socket: Duplex | undefined;
   /** Whether a byte of the request may have been written. */
   written = false;
-  /** Whether it was written on a connection that had served another request before. */
+  /** Whether anything of an answer was received. */
+  begun = false;
+  /** Whether it was written on, or was to be written on, a connection that had served another request before. */
   reused = false;
+  /** The connection that it is given to. */
+  connection: UsedConnection = { served: 0 };
   readonly request: UpstreamRequest;
-  /** Called when it is written on a connection; tells whether that had served another request before. */
-  whenSent: () => boolean = () => false;
   readonly #counter: CallCounter;
   #answer!: (call: UpstreamCall) => void;
   #refuse!: (error: Error) => void;
@@ -153,7 +161,12 @@ export class UpstreamCall {
     }
     this.#abort = abort;
     this.written = true;
-    this.reused = this.whenSent();
+    this.reused = this.connection.served > 0;
+    this.connection.served += 1;
+  }
+
+  onResponseStarted(): void {
+    this.begun = true;
   }
 
   onHeaders(status: number, headers: Buffer[], resume: () => void, reason: string): boolean {
@@ -187,6 +200,8 @@ export class UpstreamCall {
   }
 
   onError(error: Error): void {
+    // The connection may end between being chosen and being written on.
+    if (!this.written) this.reused = this.connection.served > 0;
     this.#fail(error);
   }
 
@@ -245,9 +260,9 @@ export function unanswered(error: Error, call: UpstreamCall, name: string, repea
 const resetCodes: ReadonlySet<unknown> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
 /**
- * Whether a call failed only because the upstream closed an idle connection just as it was used again. Such a call
- * says nothing about the upstream.
+ * Whether a call failed only because the upstream closed an idle connection just as it was used again, and before
+ * anything of an answer came. Such a call says nothing about the upstream.
  */
 export function wasStale(error: Error, call: UpstreamCall): boolean {
-  return call.reused && call.status === 0 && resetCodes.has((error as { code?: unknown }).code);
+  return call.reused && !call.begun && resetCodes.has((error as { code?: unknown }).code);
 }

@@ -463,6 +463,72 @@ describe('upstreams that fail', () => {
     expect(registry.repeated).toBe(0);
   });
 
+  it('rule 19: a request may meet three stale connections in a row, and no more', async () => {
+    const met = new Map<string, number>();
+    const { url } = await rawUpstream((socket) => {
+      let served = 0;
+      socket.on('data', (chunk) => {
+        served += 1;
+        if (served === 1) {
+          socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+          return;
+        }
+        const path = / (\S+) /.exec(chunk.toString())![1]!;
+        met.set(path, (met.get(path) ?? 0) + 1);
+        socket.destroy();
+      });
+    });
+    const { url: front } = await listening({ limits: { connections: 1 } }, (router) =>
+      router.route('/*', { url }),
+    );
+    // All wait for one connection, which serves one of them and fails the next; that one goes to the end of the line.
+    const statuses = async (count: number): Promise<Set<number>> => {
+      met.clear();
+      const all = Array.from({ length: count }, async (_, turn) => (await fetch(`${front}/${turn}`)).status);
+      return new Set(await Promise.all(all));
+    };
+    expect([await statuses(7), Math.max(...met.values())]).toEqual([new Set([200]), 3]);
+    expect([await statuses(32), Math.max(...met.values())]).toEqual([new Set([200, 502]), 4]);
+  });
+
+  it('rule 19: a request that had not been written when its used connection was reset is sent again', async () => {
+    const connections: Socket[] = [];
+    const { url } = await rawUpstream((socket) => {
+      connections.push(socket);
+      socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'));
+    });
+    const registry = registryOf({ quirky: [url] });
+    const { router } = await listening({ registry }, (it) => it.route('/*', { service: 'quirky' }));
+    const statuses: number[] = [];
+    for (let turn = 0; turn < 5; turn += 1) {
+      await (await router.fetch(new Request('http://a/'))).text();
+      // In a timer's turn: the reset is then read after the connection was chosen, and before anything is written.
+      await pause(5);
+      connections.at(-1)!.resetAndDestroy();
+      const response = await router.fetch(new Request('http://a/', { method: 'POST' }));
+      statuses.push(response.status);
+      await response.text();
+    }
+    expect(new Set(statuses)).toEqual(new Set([200]));
+  });
+
+  it('rule 19: once anything of an answer was received, the request is not made again', async () => {
+    let requests = 0;
+    const { url } = await rawUpstream((socket) => {
+      let before = 0;
+      socket.on('data', () => {
+        requests += 1;
+        before += 1;
+        if (before === 1) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+        else socket.end(requests === 2 ? 'HTTP/1.1 20' : 'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n');
+      });
+    });
+    const { url: front } = await listening({}, (router) => router.route('/*', { url }));
+    const statuses = [];
+    for (let turn = 0; turn < 4; turn += 1) statuses.push((await fetch(front)).status);
+    expect([statuses, requests]).toEqual([[200, 502, 200, 502], 4]);
+  });
+
   it('a fault in a route function is a 500 that tells nothing', async () => {
     const warnings: Error[] = [];
     const onWarning = (warning: Error): void => void warnings.push(warning);
