@@ -9,6 +9,9 @@ import { type AddedHeaders, forwardableTrailers, responseHeaders } from './heade
 import { type Problem, problemBody } from './problem.ts';
 import type { UpstreamCall } from './upstream-call.ts';
 
+/** How much of an answer is written at once. */
+const pieceBytes = 65_536;
+
 /**
  * Pass an upstream's answer on as it comes, no faster than the client takes it. A client that takes nothing for as long
  * as the upstream may be idle is given up, since it holds one of the upstream's connections.
@@ -77,13 +80,25 @@ class StallWatch {
   }
 }
 
+/** How long a client may take nothing of an answer. */
+export interface Patience {
+  readonly clock: Clock;
+  /** Milliseconds; 0 for no limit. */
+  readonly idle: number;
+}
+
 /**
- * Give a Web-standard response as the answer. One whose body is not as long as its `Content-Length` says is broken
+ * Give a Web-standard response as the answer, no faster than the client takes it; a client that takes nothing for too
+ * long is given up, as it is by {@link relay}. One whose body is not as long as its `Content-Length` says is broken
  * off: what follows on the connection would be taken for another answer.
  *
  * @throws TypeError when it has header fields that cannot be sent; nothing is sent then.
  */
-export async function sendResponse(exchange: HttpExchange, response: Response): Promise<void> {
+export async function sendResponse(
+  exchange: HttpExchange,
+  response: Response,
+  patience: Patience,
+): Promise<void> {
   const { door, record } = exchange;
   const reader = response.body?.getReader();
   exchange.whenGone((reason) => void reader?.cancel(reason).catch(() => {}));
@@ -98,7 +113,7 @@ export async function sendResponse(exchange: HttpExchange, response: Response): 
       if (done) break;
       record.bytes += value.byteLength;
       if (length !== undefined && record.bytes > length) throw unequal(length);
-      if (!door.write(value)) await drained(exchange);
+      await writeChunk(exchange, value, patience);
     }
     if (exchange.gone !== undefined) return;
     if (length !== undefined && record.bytes < length) throw unequal(length);
@@ -134,14 +149,34 @@ function unequal(length: number): TypeError {
   return new TypeError(`the body of a response is not ${length} bytes long, as its Content-Length says`);
 }
 
-/** Until the client takes more, or is gone. */
-function drained(exchange: HttpExchange): Promise<void> {
-  return new Promise((resolve) => {
-    const forget = exchange.whenGone(() => resolve());
-    exchange.door.onDrain(() => {
+/** Give a chunk, a long one in pieces: a client that takes them slowly takes them all the same. */
+async function writeChunk(exchange: HttpExchange, chunk: Uint8Array, patience: Patience): Promise<void> {
+  for (let start = 0; start < chunk.length && exchange.gone === undefined; start += pieceBytes) {
+    const more = exchange.door.write(chunk.subarray(start, start + pieceBytes));
+    if (!more) await drained(exchange, patience);
+  }
+}
+
+/**
+ * Until the client takes more, or is gone.
+ *
+ * @throws TimeoutError when it takes nothing for too long.
+ */
+function drained(exchange: HttpExchange, { clock, idle }: Patience): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const late = (): void => {
+      forget();
+      reject(new TimeoutError(idle, { what: 'the client that takes the answer' }));
+    };
+    const timer = idle === 0 ? undefined : clock.schedule(idle, late);
+    const onward = (): void => {
+      timer?.cancel();
       forget();
       resolve();
-    });
+    };
+    let forget = (): void => {};
+    forget = exchange.whenGone(onward);
+    exchange.door.onDrain(onward);
   });
 }
 

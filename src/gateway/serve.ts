@@ -11,7 +11,7 @@ import { outboundHeaders, outboundPath } from './outbound.ts';
 import type { PathRules } from './path.ts';
 import { problemOf } from './problem.ts';
 import { type Outbound, type ProxyContext, send, type Target } from './proxy.ts';
-import { relay, sendProblem, sendResponse } from './relay.ts';
+import { type Patience, relay, sendProblem, sendResponse } from './relay.ts';
 import { BodyStream, readUpTo, replayableBytes } from './request-body.ts';
 import type { Route } from './route.ts';
 import type { ResolvedLimits } from './router-options.ts';
@@ -43,10 +43,12 @@ export async function serve(
     exchange.route = route.pattern;
     exchange.params = params;
     exchange.record.route = route.pattern;
-    if (await guarded(exchange, context.guards)) return;
+    const patience = { clock: context.proxy.runtime.clock, idle: route.timeouts.idle };
+    if (await guarded(exchange, context.guards, patience)) return;
     if (preflight) throw methodNotAllowed(context.routes, exchange);
-    if (await guarded(exchange, route.guards)) return;
-    await answer(context, exchange, route, upgradable);
+    if (await guarded(exchange, route.guards, patience)) return;
+    const response = await answer(context, exchange, route, upgradable);
+    if (response !== undefined) await sendResponse(exchange, response, patience);
   } catch (error) {
     refuse(context, exchange.door, exchange.record, error, exchange);
   }
@@ -75,30 +77,38 @@ function methodNotAllowed(routes: RouteTable<Route>, { host, path, method }: Htt
 }
 
 /** Run guards in order; true when one has answered. */
-async function guarded(exchange: HttpExchange, guards: readonly Guard[]): Promise<boolean> {
+async function guarded(
+  exchange: HttpExchange,
+  guards: readonly Guard[],
+  patience: Patience,
+): Promise<boolean> {
   for (const guard of guards) {
     const result = guard(exchange);
     // A guard that answers at once costs no turn of the microtask queue.
     const response = result instanceof Promise ? await result : result;
     if (!(response instanceof Response)) continue;
-    await sendResponse(exchange, response);
+    await sendResponse(exchange, response, patience);
     return true;
   }
   return false;
 }
 
+/** Answer by what the route leads to: resolves to the answer that is still to be given, if there is one. */
 async function answer(
   context: ServeContext,
   exchange: HttpExchange,
   route: Route,
   upgradable: Upgradable | undefined,
-): Promise<void> {
+): Promise<Response | undefined> {
   const { destination } = route;
   switch (destination.kind) {
-    case 'handle':
-      return sendResponse(exchange, await destination.handle(exchange));
-    case 'compose': {
-      const composed = await composeAnswer(exchange, destination.parts, {
+    case 'handle': {
+      const response = await destination.handle(exchange);
+      if (response === undefined) throw new TypeError('the handler of a route gave no Response');
+      return response;
+    }
+    case 'compose':
+      return composeAnswer(exchange, destination.parts, {
         clock: context.proxy.runtime.clock,
         send: (outbound) => send(context.proxy, outbound),
         headers: headersFor(context, exchange, route),
@@ -106,8 +116,6 @@ async function answer(
         timeouts: route.timeouts,
         maxPart: context.limits.part,
       });
-      return sendResponse(exchange, composed);
-    }
     case 'service': {
       const { service } = destination;
       const name = typeof service === 'function' ? service(exchange) : service;
@@ -128,7 +136,7 @@ async function forward(
   route: Route,
   target: Target,
   upgradable: Upgradable | undefined,
-): Promise<void> {
+): Promise<Response | undefined> {
   const protocol = route.upgrade && upgradable !== undefined ? requestedProtocol(exchange) : undefined;
   const outbound: Outbound = {
     route: route.pattern,
@@ -144,12 +152,14 @@ async function forward(
     client: exchange,
   };
   const given = await send(context.proxy, outbound);
-  if (given instanceof Response) return sendResponse(exchange, given);
+  if (given instanceof Response) return given;
   exchange.record.instance = given.instance;
   if (protocol !== undefined && upgradable !== undefined && given.call.socket !== undefined) {
-    return joinConnections(exchange, given.call, { ...upgradable, protocol });
+    joinConnections(exchange, given.call, { ...upgradable, protocol });
+  } else {
+    relay(given.call, exchange, context.via, context.proxy.runtime.clock);
   }
-  relay(given.call, exchange, context.via, context.proxy.runtime.clock);
+  return undefined;
 }
 
 function headersFor(context: ServeContext, exchange: HttpExchange, route: Route): string[] {

@@ -2,6 +2,7 @@
 import type { Duplex, Readable } from 'node:stream';
 import { ProblemError, TimeoutError, UpstreamError } from '../core/errors.ts';
 import { messageOf } from '../core/holdfast-error.ts';
+import { isOddlyCoded } from './headers.ts';
 
 /** Limits in milliseconds; 0 for none. */
 export interface ForwardTimeouts {
@@ -174,6 +175,8 @@ export class UpstreamCall {
       if (status === 103) this.request.onHints?.(headers);
       return true;
     }
+    // Thrown, it ends the call with its connection.
+    if (isOddlyCoded(headers)) throw new Error('answered in a transfer coding other than chunked');
     this.status = status;
     this.reason = reason;
     this.rawHeaders = headers;

@@ -362,6 +362,45 @@ describe('streams', () => {
     expect([router.active, registry.outcomes.map(({ outcome }) => outcome)]).toEqual([1, ['cancelled']]);
   });
 
+  it.each(['/pieces', '/whole'])(
+    'rule 22: a client that takes nothing of a handler’s answer for too long is given up: %s',
+    async (path) => {
+      let cancelled = 0;
+      const pieces = (): ReadableStream<Uint8Array> =>
+        new ReadableStream({
+          pull: (controller) => controller.enqueue(new Uint8Array(65_536)),
+          cancel: () => {
+            cancelled += 1;
+          },
+        });
+      const { port, router, finished } = await listening({ timeouts: { idle: 200 } }, (it) =>
+        it
+          .route('/pieces', { handle: () => new Response(pieces()) })
+          .route('/whole', { handle: () => new Response(new Uint8Array(30_000_000)) }),
+      );
+      const client = raw(port, `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
+      client.socket.pause();
+      await until(() => finished.length === 1, 'the end');
+      expect([finished[0]?.error, router.active]).toEqual([expect.any(TimeoutError), 0]);
+      expect(cancelled).toBe(path === '/pieces' ? 1 : 0);
+    },
+  );
+
+  it('rule 22: a client that takes a long answer of a handler slowly is not given up', async () => {
+    const { port } = await listening({ timeouts: { idle: 300 } }, (it) =>
+      it.route('/*', { handle: () => new Response(new Uint8Array(12_000_000)) }),
+    );
+    const client = raw(port, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    let received = 0;
+    client.socket.on('data', (chunk) => {
+      received += chunk.length;
+      client.socket.pause();
+      setTimeout(() => client.socket.resume(), 4);
+    });
+    await client.closed;
+    expect(received).toBeGreaterThan(12_000_000);
+  });
+
   it('rule 21: an upstream that does not read stops the client', async () => {
     const { url } = await rawUpstream((socket) => socket.pause());
     const { port } = await listening({}, (router) => router.route('/*', { url }));
@@ -547,6 +586,13 @@ describe('upstreams that fail', () => {
     await until(() => warnings.some(({ message }) => message.includes('hunter2')));
   });
 
+  it('a handler that gives nothing is a 500', async () => {
+    const { router } = await listening({}, (it) =>
+      it.route('/*', { handle: (() => {}) as unknown as () => Response }),
+    );
+    expect((await router.fetch(new Request('http://a/'))).status).toBe(500);
+  });
+
   it('a request that waits for no connection is refused when too many wait', async () => {
     const silent = await rawUpstream(() => {});
     const { url, port } = await listening({ limits: { connections: 1, waiting: 1 } }, (router) =>
@@ -557,6 +603,20 @@ describe('upstreams that fail', () => {
     await pause(50);
     const response = await fetch(url);
     expect([response.status, (await json(response)).code]).toEqual([503, 'HOLDFAST_BULKHEAD_FULL']);
+  });
+
+  it('a full line of our own is not held against the instance', async () => {
+    const silent = await rawUpstream(() => {});
+    const registry = registryOf({ silent: [silent.url] });
+    const { url, router } = await listening({ registry, limits: { connections: 1, waiting: 0 } }, (it) =>
+      it.route('/*', { service: 'silent' }),
+    );
+    const first = fetch(url).catch(() => {});
+    await until(() => router.active === 1);
+    expect((await fetch(url)).status).toBe(503);
+    expect(registry.outcomes.map(({ outcome }) => outcome)).toEqual(['cancelled']);
+    await router.stop({ timeout: 0 });
+    await first;
   });
 
   it('rule 19: knows a connection that was used before, whatever happened while the request waited for it', async () => {
