@@ -1,13 +1,16 @@
 /** Giving answers: an upstream's, a `Response`, a problem. */
-import type { Clock, Timer } from '../core/clock.ts';
-import { TimeoutError, UpstreamError } from '../core/errors.ts';
+import type { Clock } from '../core/clock.ts';
+import { UpstreamError } from '../core/errors.ts';
 import { messageOf } from '../core/holdfast-error.ts';
 import type { Door } from './door.ts';
 import type { HttpExchange } from './exchange.ts';
-
 import { type AddedHeaders, forwardableTrailers, responseHeaders } from './headers.ts';
 import { type Problem, problemBody } from './problem.ts';
+import { type Patience, StallWatch } from './stall-watch.ts';
 import type { UpstreamCall } from './upstream-call.ts';
+
+/** Who takes nothing, in errors. */
+const taker = 'the client that takes the answer';
 
 /** How much of an answer is written at once. */
 const pieceBytes = 65_536;
@@ -32,19 +35,18 @@ export function relay(call: UpstreamCall, exchange: HttpExchange, via: string, c
     throw new UpstreamError(record.service ?? 'the upstream', messageOf(error), { cause: error });
   }
   if (!call.hasBody) door.flush();
-  let stall: StallWatch | undefined;
+  const { idle } = call.request.timeouts;
+  const stall = new StallWatch({ clock, idle }, taker, (late) => call.abandon(late));
+  call.whenEnded(() => stall.end());
   door.onDrain(() => {
-    stall?.end();
+    stall.end();
     call.resume();
   });
   call.attach({
     data: (chunk) => {
       record.bytes += chunk.length;
       const more = door.write(chunk);
-      if (!more) {
-        stall ??= new StallWatch(call, clock);
-        stall.begin();
-      }
+      if (!more && !call.ended) stall.begin();
       return more;
     },
     end: (trailers) => door.end(trailers.length === 0 ? undefined : forwardableTrailers(trailers)),
@@ -53,38 +55,6 @@ export function relay(call: UpstreamCall, exchange: HttpExchange, via: string, c
       door.destroy();
     },
   });
-}
-
-/** Gives a call up when its client does not take what has come. */
-class StallWatch {
-  readonly #call: UpstreamCall;
-  readonly #clock: Clock;
-  #timer: Timer | undefined;
-
-  constructor(call: UpstreamCall, clock: Clock) {
-    this.#call = call;
-    this.#clock = clock;
-    call.whenEnded(() => this.end());
-  }
-
-  begin(): void {
-    const { idle } = this.#call.request.timeouts;
-    if (idle === 0 || this.#timer !== undefined || this.#call.ended) return;
-    const late = new TimeoutError(idle, { what: 'the client that takes the answer' });
-    this.#timer = this.#clock.schedule(idle, () => this.#call.abandon(late));
-  }
-
-  end(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-  }
-}
-
-/** How long a client may take nothing of an answer. */
-export interface Patience {
-  readonly clock: Clock;
-  /** Milliseconds; 0 for no limit. */
-  readonly idle: number;
 }
 
 /**
@@ -162,15 +132,15 @@ async function writeChunk(exchange: HttpExchange, chunk: Uint8Array, patience: P
  *
  * @throws TimeoutError when it takes nothing for too long.
  */
-function drained(exchange: HttpExchange, { clock, idle }: Patience): Promise<void> {
+function drained(exchange: HttpExchange, patience: Patience): Promise<void> {
   return new Promise((resolve, reject) => {
-    const late = (): void => {
+    const watch = new StallWatch(patience, taker, (late) => {
       forget();
-      reject(new TimeoutError(idle, { what: 'the client that takes the answer' }));
-    };
-    const timer = idle === 0 ? undefined : clock.schedule(idle, late);
+      reject(late);
+    });
+    watch.begin();
     const onward = (): void => {
-      timer?.cancel();
+      watch.end();
       forget();
       resolve();
     };

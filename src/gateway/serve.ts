@@ -11,10 +11,11 @@ import { outboundHeaders, outboundPath } from './outbound.ts';
 import type { PathRules } from './path.ts';
 import { problemOf } from './problem.ts';
 import { type Outbound, type ProxyContext, send, type Target } from './proxy.ts';
-import { type Patience, relay, sendProblem, sendResponse } from './relay.ts';
+import { relay, sendProblem, sendResponse } from './relay.ts';
 import { BodyStream, readUpTo, replayableBytes } from './request-body.ts';
 import type { Route } from './route.ts';
 import type { ResolvedLimits } from './router-options.ts';
+import type { Patience } from './stall-watch.ts';
 import { joinConnections, requestedProtocol, type UpgradeRequest } from './upgrade.ts';
 
 /** What serving needs of the router. */
@@ -43,7 +44,7 @@ export async function serve(
     exchange.route = route.pattern;
     exchange.params = params;
     exchange.record.route = route.pattern;
-    const patience = { clock: context.proxy.runtime.clock, idle: route.timeouts.idle };
+    const patience = patienceOf(context, route);
     if (await guarded(exchange, context.guards, patience)) return;
     if (preflight) throw methodNotAllowed(context.routes, exchange);
     if (await guarded(exchange, route.guards, patience)) return;
@@ -144,7 +145,7 @@ async function forward(
     method: exchange.method,
     path: outboundPath(exchange, route.change, context.paths),
     headers: headersFor(context, exchange, route),
-    body: await bodyOf(exchange, context.limits.body),
+    body: await bodyOf(exchange, context.limits.body, patienceOf(context, route)),
     upgrade: protocol,
     policy: route.policyFor(exchange),
     timeouts: route.timeouts,
@@ -162,6 +163,10 @@ async function forward(
   return undefined;
 }
 
+function patienceOf(context: ServeContext, route: Route): Patience {
+  return { clock: context.proxy.runtime.clock, idle: route.timeouts.idle };
+}
+
 function headersFor(context: ServeContext, exchange: HttpExchange, route: Route): string[] {
   return outboundHeaders(exchange, {
     ownHost: route.ownHost,
@@ -171,7 +176,11 @@ function headersFor(context: ServeContext, exchange: HttpExchange, route: Route)
 }
 
 /** The body to send on: whole when it is short, so that it can be sent again, otherwise as it comes. */
-async function bodyOf(exchange: HttpExchange, limit: number | undefined): Promise<Buffer | Readable | null> {
+async function bodyOf(
+  exchange: HttpExchange,
+  limit: number | undefined,
+  patience: Patience,
+): Promise<Buffer | Readable | null> {
   const { door, bodyLength, wholeBody } = exchange;
   if (wholeBody !== undefined) return wholeBody;
   if (bodyLength === 0) return null;
@@ -179,7 +188,7 @@ async function bodyOf(exchange: HttpExchange, limit: number | undefined): Promis
   if (bodyLength !== undefined && bodyLength <= replayableBytes) {
     return readUpTo(door.body(), bodyLength, replayableBytes);
   }
-  const stream = new BodyStream(door.body(), limit);
+  const stream = new BodyStream(door.body(), limit, patience);
   // A client that sends too much, or not enough, must not count against the upstream, nor open its breaker.
   stream.once('error', (error) => {
     if (error instanceof ProblemError) exchange.giveUp(error);

@@ -241,7 +241,7 @@ export class UpstreamCall {
  * @param repeatable whether the request may be made again although it may have been received.
  */
 export function unanswered(error: Error, call: UpstreamCall, name: string, repeatable: boolean): Error {
-  if (error instanceof ProblemError) return error;
+  if (error instanceof ProblemError || error instanceof TimeoutError) return error;
   const code = (error as { code?: unknown }).code;
   if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') {
     return new ProblemError(400, 'the request has a target or header that cannot be passed on', {

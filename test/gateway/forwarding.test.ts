@@ -426,6 +426,29 @@ describe('streams', () => {
     expect(written).toBeLessThan(total);
   });
 
+  it.each(['has left', 'waits'])(
+    'rule 22: an upload of which the upstream takes nothing ends in time, also when its client %s',
+    async (what) => {
+      const { url } = await rawUpstream((socket) => socket.pause());
+      const registry = registryOf({ stalled: [url] });
+      const timeouts = { firstByte: 0, idle: 300 };
+      const { port, router, finished } = await listening({ registry, timeouts }, (it) =>
+        it.route('/*', { service: 'stalled' }),
+      );
+      const client = raw(port, 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n');
+      const piece = `10000\r\n${'x'.repeat(65_536)}\r\n`;
+      while (client.socket.writableLength < 16 * piece.length) {
+        client.socket.write(piece);
+        await pause(1);
+      }
+      // Nobody reads on either side: that the client has left reaches no one.
+      if (what === 'has left') client.socket.destroy();
+      await until(() => finished.length === 1, 'the end');
+      expect(finished[0]).toMatchObject({ status: 504, error: expect.any(TimeoutError) });
+      expect([router.active, registry.outcomes.map(({ outcome }) => outcome)]).toEqual([0, ['failure']]);
+    },
+  );
+
   it('refuses a body over the limit, announced or not', async () => {
     const { url } = await upstream((request, response) =>
       request.resume().on('end', () => response.end('ok')),
