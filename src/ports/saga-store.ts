@@ -16,9 +16,9 @@
  * - **Taking.** `take` takes one named record for a person's repair, whatever its status, its name and its hash, and
  *   raises its epoch. A record that is `running` or `compensating` under a live lease, the caller's own included, is held
  *   and not taken; in any other status nobody holds it, whoever had it last.
- * - **Leases.** An owner has one lease. `create`, `claim` and a `take` begin it or extend it, and so does `heartbeat` while it
- *   lives; `heartbeat` is false when it had expired, and then everything that the owner holds may have been claimed by
- *   others. Time is the store's own.
+ * - **Leases.** An owner has one lease. `create`, `claim` and a `take` that takes begin it or extend it, and so does
+ *   `heartbeat` while it lives; `heartbeat` is false when it had expired, and then everything that the owner holds may
+ *   have been claimed by others. Time is the store's own.
  * - Records come back as they were written. A row that cannot be decoded is returned with `status: 'parked'` and
  *   the reason, never thrown, so that one bad row does not stop the others; `claim` also parks it for good, its content
  *   untouched, and `take` does not take it.

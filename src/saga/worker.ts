@@ -127,15 +127,16 @@ export class Worker {
     const found = await this.store.call('get', (store) => store.get(id));
     if (found === undefined) throw new UnknownSagaError(`there is no saga ${id} in the store`);
     assertParked(found);
-    const plan = this.definition(found)?.plan;
+    const known = this.definition(found)?.plan;
     // What this worker cannot run it must not take from those that can; to resolve it needs no plan.
-    if (plan === undefined && request.action !== 'resolve') throw notGiven(found.saga);
+    if (known === undefined && request.action !== 'resolve') throw notGiven(found.saga);
+    const plan = known ?? emptyPlan(found.saga);
     const sentAt = this.#runtime.clock.now();
     const record = await this.store.call('take', (store) => store.take(id, this.#lease));
     if (record === undefined) throw new SagaRepairError(found.saga, id, overtaken);
     this.#keeper.confirm(sentAt);
-    const entry = repairEntry(plan ?? emptyPlan(found.saga), record, request);
-    const next = fold(plan ?? emptyPlan(found.saga), record, entry, this.#runtime.clock.wallTime());
+    const entry = repairEntry(plan, record, request);
+    const next = fold(plan, record, entry, this.#runtime.clock.wallTime());
     if (!(await this.store.call('update', (store) => store.update(next)))) {
       throw new SagaRepairError(found.saga, id, overtaken);
     }
