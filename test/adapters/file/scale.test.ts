@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { FileRegistry } from '../../../src/adapters/file/registry.ts';
+import { sleep } from '../../../src/core/clock.ts';
+import { ServiceRegistry } from '../../../src/discovery/service-registry.ts';
 import type { RegistrationHandle, ServiceInstance } from '../../../src/ports/registry-backend.ts';
 import { type TestRuntime, testRuntime } from '../../../src/testing/test-runtime.ts';
 
@@ -13,6 +15,8 @@ const disk = vi.hoisted(() => ({
   asked: [] as string[],
   full: false,
   coarse: false,
+  /** Called whenever a file is opened. */
+  wait: async (): Promise<void> => {},
 }));
 
 vi.mock('node:fs/promises', async (original) => {
@@ -27,6 +31,7 @@ vi.mock('node:fs/promises', async (original) => {
     },
     open: async (path: PathLike, flags: number) => {
       disk.opened.push(String(path));
+      await disk.wait();
       const handle = await real.open(path, flags);
       const { utimes: set } = handle;
       handle.utimes = (atime, mtime) => {
@@ -53,7 +58,7 @@ let runtime: TestRuntime;
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'holdfast-scale-'));
   runtime = testRuntime();
-  Object.assign(disk, { full: false, coarse: false });
+  Object.assign(disk, { full: false, coarse: false, wait: async () => {} });
 });
 afterEach(() => rm(directory, { recursive: true, force: true }));
 
@@ -156,8 +161,27 @@ describe('a reader of many registrations', () => {
   it('makes one look of many that are asked for at once', async () => {
     const { reader } = await acquainted(100_000);
     disk.asked.length = 0;
+    disk.opened.length = 0;
     await Promise.all(ids.map(() => reader.list('orders')));
+    expect(disk.opened).toEqual([]);
     expect(disk.asked.length).toBeLessThanOrEqual(2 * ids.length);
+  });
+
+  it('comes to know a service that cannot be read within the time limit of one question', async () => {
+    const owner = fileRegistry({ directory, runtime });
+    for (const id of ids) await owner.register(instance(id), { ttl: 1_000_000 });
+    disk.wait = () => sleep(runtime.clock, 1_000);
+    const backend = fileRegistry({ directory, runtime });
+    const registry = await new ServiceRegistry({ backend, runtime, timeout: '3s' }).start();
+    const service = registry.service('orders');
+    expect(service.instances).toEqual([]);
+    for (let passed = 0; passed < 60_000 && service.instances.length === 0; passed += 250) {
+      await runtime.clock.advance(250);
+      // The disk itself is real.
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(service.instances).toHaveLength(ids.length);
+    await registry.stop();
   });
 
   it('takes no time but one that an owner set for a heartbeat, and nothing back', async () => {
