@@ -135,12 +135,6 @@ export const mutants: readonly Mutant[] = [
     "const written = await store.call('update', (s) => s.update(next)).catch(() => true);",
   ),
   mutant(
-    'what an operator tries again is not in doubt',
-    'saga/worker.ts',
-    'this.#execute(written, true);',
-    'this.#execute(written, false);',
-  ),
-  mutant(
     'an operator turns a saga forward again',
     'saga/journal.ts',
     "return { status: 'compensating', reason: turnOf(turn) };",

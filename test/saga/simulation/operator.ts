@@ -17,13 +17,17 @@ function repair(
 ): void {
   // Whoever tries again must know that the old attempt has ended: a person leaves such a saga alone here.
   if (reason.includes('did not end within')) return;
-  const { runner } = processes[Math.floor(world.random() * processes.length)]!;
+  const { life, runner } = processes[Math.floor(world.random() * processes.length)]!;
   const why = { by: 'operator', reason: `repair ${repairs.length + 1}` };
   const roll = world.random();
   const done =
     roll < 0.5 ? runner.retry(id, why) : roll < 0.9 ? runner.skip(id, why) : runner.resolve(id, why);
-  done.then(
+  const told = done.then(
     ({ status }) => world.count(`operator: ${status}`),
     (error) => world.count(`operator: ${error?.name}`),
   );
+  world.repairsUnderWay += 1;
+  void Promise.race([told, life.died]).then(() => {
+    world.repairsUnderWay -= 1;
+  });
 }

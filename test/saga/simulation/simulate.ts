@@ -70,6 +70,7 @@ function disturb(world: World, processes: Process[], start: () => Process): void
 }
 
 async function settled(world: World, ids: readonly string[]): Promise<boolean> {
+  if (world.repairsUnderWay > 0) return false;
   for (const id of ids) {
     const status = (await world.store.get(id))?.status;
     if (status === undefined || status === 'running' || status === 'compensating') return false;

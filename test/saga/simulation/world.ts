@@ -27,6 +27,8 @@ export class World {
   readonly shape: Shape;
   readonly engine: Engine;
   readonly counts: Map<string, number> = new Map();
+  /** What operators have asked of living processes and was not answered yet: it may still set a saga going. */
+  repairsUnderWay = 0;
   readonly #epochs: Map<string, number> = new Map();
   /** After this the world is kind, so that everything can come to its end. */
   readonly #kindFrom = 20_000;
@@ -80,6 +82,9 @@ export class World {
   /** What a participant does. A few sagas have a step that is never known to be done. */
   conduct(id: string, step: number): string {
     if (step >= this.shape.compensatable && id.endsWith('7')) return 'fail with effect';
+    // Longer than the runner asks, so that it parks in doubt; later it can be asked again.
+    if (step === this.shape.pivot && id.endsWith('5') && this.clock.now() < 12_000)
+      return 'fail without effect';
     if (this.isKind) return 'do';
     const roll = this.random();
     if (roll < 0.08) return 'refuse';
