@@ -220,6 +220,26 @@ export class SagaParkedError extends HoldfastError {
   }
 }
 
+/** A person settled a parked saga outside of it, by `resolve`; it has no results. */
+export class SagaResolvedError extends HoldfastError {
+  static override readonly code = 'HOLDFAST_SAGA_RESOLVED';
+  readonly sagaId: string;
+
+  constructor(saga: string, sagaId: string, reason: string) {
+    super(`saga ${saga} ${sagaId} was resolved by a person: ${reason}`);
+    this.sagaId = sagaId;
+  }
+}
+
+/** A repair was refused: the saga is not parked, somebody else was first, or a skip would make the record untrue. */
+export class SagaRepairError extends HoldfastError {
+  static override readonly code = 'HOLDFAST_SAGA_REPAIR';
+
+  constructor(saga: string, sagaId: string, why: string) {
+    super(`saga ${saga} ${sagaId} cannot be repaired so: ${why}`);
+  }
+}
+
 /** A participant says that the step certainly had, and will have, no effect. Made by `refuse(reason)`. */
 export class RefusedError extends HoldfastError {
   static override readonly code = 'HOLDFAST_REFUSED';

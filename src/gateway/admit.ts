@@ -134,6 +134,10 @@ function readField(fields: Fields, name: string, value: string): void {
       if (fields.length !== undefined) throw new ProblemError(400, 'the request has more than one length');
       fields.length = value;
       return;
+    case 'transfer_encoding':
+    case 'content_length':
+      // Some servers take these for the real ones.
+      throw new ProblemError(400, `the request has a header ${JSON.stringify(name)}`);
     case 'expect':
       fields.expect = value;
       return;

@@ -62,7 +62,7 @@ export interface ComposeContext {
 }
 
 /** Fields about the client's own body, cache and encoding, which mean nothing for a part. */
-const notForParts = /^(?:content-.*|range|if-.*|accept|accept-encoding|expect)$/i;
+const notForParts = /^(?:content-.*|range|if-.*|accept|accept-encoding|expect|te)$/i;
 
 /** Waits for a part: goes away with the client, when the part's time is up, or when another part made it pointless. */
 class PartClient implements Client {

@@ -6,7 +6,7 @@ import type { BlockList } from 'node:net';
 import { Client, type Dispatcher, Pool } from 'undici';
 import { BulkheadFullError } from '../core/errors.ts';
 import { checkedLookup, refuseAddress } from './upstream-address.ts';
-import { UpstreamCall, type UpstreamRequest } from './upstream-call.ts';
+import { UpstreamCall, type UpstreamRequest, type UsedConnection } from './upstream-call.ts';
 
 /** Options of {@link Upstreams}. */
 export interface UpstreamsOptions {
@@ -20,24 +20,20 @@ export interface UpstreamsOptions {
   readonly denied: BlockList;
 }
 
-/** One connection, made again whenever it was closed. Tells each call whether it comes first on it. */
+/** One connection, made again whenever it was closed. Calls learn from it how many came before them. */
 class CountedClient extends Client {
-  #served = 0;
+  readonly #connection: UsedConnection = { served: 0 };
 
   constructor(origin: string | URL, options: object) {
     super(origin, options);
-    this.on('connect', () => {
-      this.#served = 0;
-    });
+    const anew = (): void => {
+      this.#connection.served = 0;
+    };
+    this.on('connect', anew).on('disconnect', anew);
   }
 
   override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    if (handler instanceof UpstreamCall) {
-      handler.whenSent = () => {
-        this.#served += 1;
-        return this.#served > 1;
-      };
-    }
+    if (handler instanceof UpstreamCall) handler.connection = this.#connection;
     return super.dispatch(options, handler);
   }
 }

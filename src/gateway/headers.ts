@@ -92,6 +92,23 @@ export function responseHeaders(raw: readonly Buffer[], replaced: ReadonlySet<st
   return kept;
 }
 
+/** Whether an answer's body, by undici's raw list, is cut up in a way that another reader may not understand as we do. */
+export function isOddlyCoded(raw: readonly Buffer[]): boolean {
+  let codings = 0;
+  for (let index = 0; index < raw.length; index += 2) {
+    const field = raw[index]!;
+    if (field.length !== 17 || field.toString('latin1').toLowerCase() !== 'transfer-encoding') continue;
+    codings += 1;
+    if (codings > 1 || raw[index + 1]!.toString('latin1').trim().toLowerCase() !== 'chunked') return true;
+  }
+  return false;
+}
+
+/** Whether a `TE` value says that trailers are understood: all of it that means anything beyond one connection. */
+export function takesTrailers(te: string): boolean {
+  return te.split(',').some((coding) => coding.trim().toLowerCase() === 'trailers');
+}
+
 /** The trailers that may go on, as pairs. */
 export function forwardableTrailers(raw: readonly Buffer[]): [string, string][] {
   const pairs: [string, string][] = [];

@@ -1,7 +1,7 @@
 /** What goes on to an upstream: the path and the header fields. Pure but for reading the exchange. */
 import { ProblemError } from '../core/errors.ts';
 import type { Exchange, HttpExchange } from './exchange.ts';
-import { endsHere } from './headers.ts';
+import { endsHere, takesTrailers } from './headers.ts';
 import { canonicalPath, fillTemplate, type PathRules, withoutPrefix } from './path.ts';
 
 /** How a route changes the path. */
@@ -68,6 +68,8 @@ export function outboundHeaders(exchange: HttpExchange, change: HeaderChange): s
     if (endsHere(name) || rewritten.has(name)) continue;
     list.push(raw[index * 2]!, raw[index * 2 + 1]!);
   }
+  const codings = headers.get('te');
+  if (codings !== undefined && takesTrailers(codings)) list.push('TE', 'trailers');
   const before = headers.get('via');
   list.push('Via', before === undefined ? change.via : `${before}, ${change.via}`);
   addForwarded(list, exchange, change.prefix);

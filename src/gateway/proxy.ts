@@ -5,7 +5,7 @@
  */
 import type { Readable } from 'node:stream';
 import { parseHttpDate } from '../core/clock.ts';
-import { NoInstanceError, TimeoutError, UpstreamError } from '../core/errors.ts';
+import { BulkheadFullError, NoInstanceError, TimeoutError, UpstreamError } from '../core/errors.ts';
 import { warnOf } from '../core/log.ts';
 import type { CallContext, Policy } from '../core/policy.ts';
 import type { Runtime } from '../core/runtime.ts';
@@ -87,6 +87,9 @@ export interface ProxyContext {
   readonly runtime: Runtime;
   readonly onFailed: (route: string, failure: FailedAttempt) => void;
 }
+
+/** How many stale connections one call may meet; more of them tell of an upstream that fails. */
+const maxStale = 3;
 
 const idempotent: ReadonlySet<string> = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS', 'TRACE']);
 
@@ -209,14 +212,13 @@ class Attempts {
     }
   }
 
-  /** One call, and a second one if the first met a connection that the upstream was just closing. */
+  /** One call, and another one for each that met a connection which the upstream was just closing. */
   async #call(
     origin: string,
     pick: ChosenInstance | undefined,
     signal: AbortSignal | undefined,
   ): Promise<UpstreamCall> {
-    let mayRepeat = this.#repeatable;
-    for (;;) {
+    for (let repeats = 0; ; repeats += 1) {
       const call = this.#begin(origin, pick);
       try {
         await this.#headersOf(call, signal);
@@ -224,10 +226,8 @@ class Attempts {
         return call;
       } catch (error) {
         const givenUp = this.#outbound.client.gone ?? (signal?.aborted ? signal.reason : undefined);
-        if (givenUp === undefined && mayRepeat && wasStale(error as Error, call)) {
-          mayRepeat = false;
-          continue;
-        }
+        const mayRepeat = repeats < maxStale && (this.#repeatable || !call.written);
+        if (givenUp === undefined && mayRepeat && wasStale(error as Error, call)) continue;
         if (pick !== undefined) tell(pick, this.#outcomeOfFailure(signal));
         throw givenUp ?? unanswered(error as Error, call, this.#name, this.#repeatable);
       }
@@ -240,7 +240,8 @@ class Attempts {
       const upstream = this.#context.upstreams.get(origin, timeouts.connect);
       return upstream.call(this.#outbound);
     } catch (error) {
-      if (pick !== undefined) tell(pick, 'failure');
+      // Our own line being full says nothing about the instance.
+      if (pick !== undefined) tell(pick, error instanceof BulkheadFullError ? 'cancelled' : 'failure');
       throw error;
     }
   }

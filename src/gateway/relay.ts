@@ -1,13 +1,19 @@
 /** Giving answers: an upstream's, a `Response`, a problem. */
-import type { Clock, Timer } from '../core/clock.ts';
-import { TimeoutError, UpstreamError } from '../core/errors.ts';
+import type { Clock } from '../core/clock.ts';
+import { UpstreamError } from '../core/errors.ts';
 import { messageOf } from '../core/holdfast-error.ts';
 import type { Door } from './door.ts';
 import type { HttpExchange } from './exchange.ts';
-
 import { type AddedHeaders, forwardableTrailers, responseHeaders } from './headers.ts';
 import { type Problem, problemBody } from './problem.ts';
+import { type Patience, StallWatch } from './stall-watch.ts';
 import type { UpstreamCall } from './upstream-call.ts';
+
+/** Who takes nothing, in errors. */
+const taker = 'the client that takes the answer';
+
+/** How much of an answer is written at once. */
+const pieceBytes = 65_536;
 
 /**
  * Pass an upstream's answer on as it comes, no faster than the client takes it. A client that takes nothing for as long
@@ -29,19 +35,18 @@ export function relay(call: UpstreamCall, exchange: HttpExchange, via: string, c
     throw new UpstreamError(record.service ?? 'the upstream', messageOf(error), { cause: error });
   }
   if (!call.hasBody) door.flush();
-  let stall: StallWatch | undefined;
+  const { idle } = call.request.timeouts;
+  const stall = new StallWatch({ clock, idle }, taker, (late) => call.abandon(late));
+  call.whenEnded(() => stall.end());
   door.onDrain(() => {
-    stall?.end();
+    stall.end();
     call.resume();
   });
   call.attach({
     data: (chunk) => {
       record.bytes += chunk.length;
       const more = door.write(chunk);
-      if (!more) {
-        stall ??= new StallWatch(call, clock);
-        stall.begin();
-      }
+      if (!more && !call.ended) stall.begin();
       return more;
     },
     end: (trailers) => door.end(trailers.length === 0 ? undefined : forwardableTrailers(trailers)),
@@ -52,38 +57,18 @@ export function relay(call: UpstreamCall, exchange: HttpExchange, via: string, c
   });
 }
 
-/** Gives a call up when its client does not take what has come. */
-class StallWatch {
-  readonly #call: UpstreamCall;
-  readonly #clock: Clock;
-  #timer: Timer | undefined;
-
-  constructor(call: UpstreamCall, clock: Clock) {
-    this.#call = call;
-    this.#clock = clock;
-    call.whenEnded(() => this.end());
-  }
-
-  begin(): void {
-    const { idle } = this.#call.request.timeouts;
-    if (idle === 0 || this.#timer !== undefined || this.#call.ended) return;
-    const late = new TimeoutError(idle, { what: 'the client that takes the answer' });
-    this.#timer = this.#clock.schedule(idle, () => this.#call.abandon(late));
-  }
-
-  end(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-  }
-}
-
 /**
- * Give a Web-standard response as the answer. One whose body is not as long as its `Content-Length` says is broken
+ * Give a Web-standard response as the answer, no faster than the client takes it; a client that takes nothing for too
+ * long is given up, as it is by {@link relay}. One whose body is not as long as its `Content-Length` says is broken
  * off: what follows on the connection would be taken for another answer.
  *
  * @throws TypeError when it has header fields that cannot be sent; nothing is sent then.
  */
-export async function sendResponse(exchange: HttpExchange, response: Response): Promise<void> {
+export async function sendResponse(
+  exchange: HttpExchange,
+  response: Response,
+  patience: Patience,
+): Promise<void> {
   const { door, record } = exchange;
   const reader = response.body?.getReader();
   exchange.whenGone((reason) => void reader?.cancel(reason).catch(() => {}));
@@ -98,7 +83,7 @@ export async function sendResponse(exchange: HttpExchange, response: Response): 
       if (done) break;
       record.bytes += value.byteLength;
       if (length !== undefined && record.bytes > length) throw unequal(length);
-      if (!door.write(value)) await drained(exchange);
+      await writeChunk(exchange, value, patience);
     }
     if (exchange.gone !== undefined) return;
     if (length !== undefined && record.bytes < length) throw unequal(length);
@@ -134,14 +119,34 @@ function unequal(length: number): TypeError {
   return new TypeError(`the body of a response is not ${length} bytes long, as its Content-Length says`);
 }
 
-/** Until the client takes more, or is gone. */
-function drained(exchange: HttpExchange): Promise<void> {
-  return new Promise((resolve) => {
-    const forget = exchange.whenGone(() => resolve());
-    exchange.door.onDrain(() => {
+/** Give a chunk, a long one in pieces: a client that takes them slowly takes them all the same. */
+async function writeChunk(exchange: HttpExchange, chunk: Uint8Array, patience: Patience): Promise<void> {
+  for (let start = 0; start < chunk.length && exchange.gone === undefined; start += pieceBytes) {
+    const more = exchange.door.write(chunk.subarray(start, start + pieceBytes));
+    if (!more) await drained(exchange, patience);
+  }
+}
+
+/**
+ * Until the client takes more, or is gone.
+ *
+ * @throws TimeoutError when it takes nothing for too long.
+ */
+function drained(exchange: HttpExchange, patience: Patience): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const watch = new StallWatch(patience, taker, (late) => {
+      forget();
+      reject(late);
+    });
+    watch.begin();
+    const onward = (): void => {
+      watch.end();
       forget();
       resolve();
-    });
+    };
+    let forget = (): void => {};
+    forget = exchange.whenGone(onward);
+    exchange.door.onDrain(onward);
   });
 }
 

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { ProblemError } from '../core/errors.ts';
+import { type Patience, StallWatch } from './stall-watch.ts';
 
 /** Bodies up to this many bytes are taken in whole before they are sent on, so that they can be sent again. */
 export const replayableBytes = 65_536;
@@ -37,19 +38,29 @@ export function readUpTo(source: Readable, length: number | undefined, limit: nu
  * A body that streams. It stands between the client's connection and undici, which destroys the stream it is given
  * when an upstream fails or answers early: that must not destroy the client's connection, on which the answer goes
  * out.
+ *
+ * While the upstream takes nothing, nothing is read from the client either, and so nobody learns that it has left.
+ * Therefore the upstream may not take nothing for ever.
  */
 export class BodyStream extends Readable {
   readonly #source: Readable;
   readonly #limit: number;
+  readonly #stall: StallWatch;
   #received = 0;
   /** Whether something of the body was taken by an upstream, after which it cannot be sent again. */
   consumed = false;
 
-  /** @param limit bytes after which the stream fails with ProblemError 413. */
-  constructor(source: Readable, limit: number | undefined) {
+  /**
+   * @param limit bytes after which the stream fails with ProblemError 413.
+   * @param patience how long the upstream may take nothing; then the stream fails with TimeoutError.
+   */
+  constructor(source: Readable, limit: number | undefined, patience: Patience) {
     super({ highWaterMark: replayableBytes });
     this.#source = source;
     this.#limit = limit ?? Number.POSITIVE_INFINITY;
+    this.#stall = new StallWatch(patience, "the upstream that takes the request's body", (late) =>
+      this.destroy(late),
+    );
     // Without a listener of its own an error, such as undici passes on, would end the process.
     this.on('error', () => {});
     source.on('end', this.#onEnd);
@@ -58,6 +69,7 @@ export class BodyStream extends Readable {
   }
 
   override _read(): void {
+    this.#stall.end();
     if (!this.consumed) {
       this.consumed = true;
       this.#source.on('data', this.#onData);
@@ -66,6 +78,7 @@ export class BodyStream extends Readable {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#stall.end();
     this.#source.off('data', this.#onData);
     this.#source.off('end', this.#onEnd);
     this.#source.off('close', this.#onClose);
@@ -80,6 +93,7 @@ export class BodyStream extends Readable {
       this.destroy(new ProblemError(413, `the request's body is longer than ${this.#limit} bytes`));
     } else if (!this.push(chunk)) {
       this.#source.pause();
+      this.#stall.begin();
     }
   };
 

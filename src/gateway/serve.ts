@@ -15,6 +15,7 @@ import { relay, sendProblem, sendResponse } from './relay.ts';
 import { BodyStream, readUpTo, replayableBytes } from './request-body.ts';
 import type { Route } from './route.ts';
 import type { ResolvedLimits } from './router-options.ts';
+import type { Patience } from './stall-watch.ts';
 import { joinConnections, requestedProtocol, type UpgradeRequest } from './upgrade.ts';
 
 /** What serving needs of the router. */
@@ -43,10 +44,12 @@ export async function serve(
     exchange.route = route.pattern;
     exchange.params = params;
     exchange.record.route = route.pattern;
-    if (await guarded(exchange, context.guards)) return;
+    const patience = patienceOf(context, route);
+    if (await guarded(exchange, context.guards, patience)) return;
     if (preflight) throw methodNotAllowed(context.routes, exchange);
-    if (await guarded(exchange, route.guards)) return;
-    await answer(context, exchange, route, upgradable);
+    if (await guarded(exchange, route.guards, patience)) return;
+    const response = await answer(context, exchange, route, upgradable);
+    if (response !== undefined) await sendResponse(exchange, response, patience);
   } catch (error) {
     refuse(context, exchange.door, exchange.record, error, exchange);
   }
@@ -75,30 +78,38 @@ function methodNotAllowed(routes: RouteTable<Route>, { host, path, method }: Htt
 }
 
 /** Run guards in order; true when one has answered. */
-async function guarded(exchange: HttpExchange, guards: readonly Guard[]): Promise<boolean> {
+async function guarded(
+  exchange: HttpExchange,
+  guards: readonly Guard[],
+  patience: Patience,
+): Promise<boolean> {
   for (const guard of guards) {
     const result = guard(exchange);
     // A guard that answers at once costs no turn of the microtask queue.
     const response = result instanceof Promise ? await result : result;
     if (!(response instanceof Response)) continue;
-    await sendResponse(exchange, response);
+    await sendResponse(exchange, response, patience);
     return true;
   }
   return false;
 }
 
+/** Answer by what the route leads to: resolves to the answer that is still to be given, if there is one. */
 async function answer(
   context: ServeContext,
   exchange: HttpExchange,
   route: Route,
   upgradable: Upgradable | undefined,
-): Promise<void> {
+): Promise<Response | undefined> {
   const { destination } = route;
   switch (destination.kind) {
-    case 'handle':
-      return sendResponse(exchange, await destination.handle(exchange));
-    case 'compose': {
-      const composed = await composeAnswer(exchange, destination.parts, {
+    case 'handle': {
+      const response = await destination.handle(exchange);
+      if (response === undefined) throw new TypeError('the handler of a route gave no Response');
+      return response;
+    }
+    case 'compose':
+      return composeAnswer(exchange, destination.parts, {
         clock: context.proxy.runtime.clock,
         send: (outbound) => send(context.proxy, outbound),
         headers: headersFor(context, exchange, route),
@@ -106,8 +117,6 @@ async function answer(
         timeouts: route.timeouts,
         maxPart: context.limits.part,
       });
-      return sendResponse(exchange, composed);
-    }
     case 'service': {
       const { service } = destination;
       const name = typeof service === 'function' ? service(exchange) : service;
@@ -128,7 +137,7 @@ async function forward(
   route: Route,
   target: Target,
   upgradable: Upgradable | undefined,
-): Promise<void> {
+): Promise<Response | undefined> {
   const protocol = route.upgrade && upgradable !== undefined ? requestedProtocol(exchange) : undefined;
   const outbound: Outbound = {
     route: route.pattern,
@@ -136,7 +145,7 @@ async function forward(
     method: exchange.method,
     path: outboundPath(exchange, route.change, context.paths),
     headers: headersFor(context, exchange, route),
-    body: await bodyOf(exchange, context.limits.body),
+    body: await bodyOf(exchange, context.limits.body, patienceOf(context, route)),
     upgrade: protocol,
     policy: route.policyFor(exchange),
     timeouts: route.timeouts,
@@ -144,12 +153,18 @@ async function forward(
     client: exchange,
   };
   const given = await send(context.proxy, outbound);
-  if (given instanceof Response) return sendResponse(exchange, given);
+  if (given instanceof Response) return given;
   exchange.record.instance = given.instance;
   if (protocol !== undefined && upgradable !== undefined && given.call.socket !== undefined) {
-    return joinConnections(exchange, given.call, { ...upgradable, protocol });
+    joinConnections(exchange, given.call, { ...upgradable, protocol });
+  } else {
+    relay(given.call, exchange, context.via, context.proxy.runtime.clock);
   }
-  relay(given.call, exchange, context.via, context.proxy.runtime.clock);
+  return undefined;
+}
+
+function patienceOf(context: ServeContext, route: Route): Patience {
+  return { clock: context.proxy.runtime.clock, idle: route.timeouts.idle };
 }
 
 function headersFor(context: ServeContext, exchange: HttpExchange, route: Route): string[] {
@@ -161,7 +176,11 @@ function headersFor(context: ServeContext, exchange: HttpExchange, route: Route)
 }
 
 /** The body to send on: whole when it is short, so that it can be sent again, otherwise as it comes. */
-async function bodyOf(exchange: HttpExchange, limit: number | undefined): Promise<Buffer | Readable | null> {
+async function bodyOf(
+  exchange: HttpExchange,
+  limit: number | undefined,
+  patience: Patience,
+): Promise<Buffer | Readable | null> {
   const { door, bodyLength, wholeBody } = exchange;
   if (wholeBody !== undefined) return wholeBody;
   if (bodyLength === 0) return null;
@@ -169,7 +188,7 @@ async function bodyOf(exchange: HttpExchange, limit: number | undefined): Promis
   if (bodyLength !== undefined && bodyLength <= replayableBytes) {
     return readUpTo(door.body(), bodyLength, replayableBytes);
   }
-  const stream = new BodyStream(door.body(), limit);
+  const stream = new BodyStream(door.body(), limit, patience);
   // A client that sends too much, or not enough, must not count against the upstream, nor open its breaker.
   stream.once('error', (error) => {
     if (error instanceof ProblemError) exchange.giveUp(error);

@@ -2,6 +2,7 @@
 import type { Duplex, Readable } from 'node:stream';
 import { ProblemError, TimeoutError, UpstreamError } from '../core/errors.ts';
 import { messageOf } from '../core/holdfast-error.ts';
+import { isOddlyCoded } from './headers.ts';
 
 /** Limits in milliseconds; 0 for none. */
 export interface ForwardTimeouts {
@@ -41,6 +42,12 @@ export interface CallCounter {
   leave(): void;
 }
 
+/** A connection to an upstream. */
+export interface UsedConnection {
+  /** How many requests were written on it. */
+  served: number;
+}
+
 /** How a call ended: its answer came whole, it failed, or we gave it up. */
 export type CallEnding = 'complete' | 'failed' | 'abandoned';
 
@@ -58,11 +65,13 @@ export class UpstreamCall {
   socket: Duplex | undefined;
   /** Whether a byte of the request may have been written. */
   written = false;
-  /** Whether it was written on a connection that had served another request before. */
+  /** Whether anything of an answer was received. */
+  begun = false;
+  /** Whether it was written on, or was to be written on, a connection that had served another request before. */
   reused = false;
+  /** The connection that it is given to. */
+  connection: UsedConnection = { served: 0 };
   readonly request: UpstreamRequest;
-  /** Called when it is written on a connection; tells whether that had served another request before. */
-  whenSent: () => boolean = () => false;
   readonly #counter: CallCounter;
   #answer!: (call: UpstreamCall) => void;
   #refuse!: (error: Error) => void;
@@ -153,7 +162,12 @@ export class UpstreamCall {
     }
     this.#abort = abort;
     this.written = true;
-    this.reused = this.whenSent();
+    this.reused = this.connection.served > 0;
+    this.connection.served += 1;
+  }
+
+  onResponseStarted(): void {
+    this.begun = true;
   }
 
   onHeaders(status: number, headers: Buffer[], resume: () => void, reason: string): boolean {
@@ -161,6 +175,8 @@ export class UpstreamCall {
       if (status === 103) this.request.onHints?.(headers);
       return true;
     }
+    // Thrown, it ends the call with its connection.
+    if (isOddlyCoded(headers)) throw new Error('answered in a transfer coding other than chunked');
     this.status = status;
     this.reason = reason;
     this.rawHeaders = headers;
@@ -187,6 +203,8 @@ export class UpstreamCall {
   }
 
   onError(error: Error): void {
+    // The connection may end between being chosen and being written on.
+    if (!this.written) this.reused = this.connection.served > 0;
     this.#fail(error);
   }
 
@@ -223,7 +241,7 @@ export class UpstreamCall {
  * @param repeatable whether the request may be made again although it may have been received.
  */
 export function unanswered(error: Error, call: UpstreamCall, name: string, repeatable: boolean): Error {
-  if (error instanceof ProblemError) return error;
+  if (error instanceof ProblemError || error instanceof TimeoutError) return error;
   const code = (error as { code?: unknown }).code;
   if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') {
     return new ProblemError(400, 'the request has a target or header that cannot be passed on', {
@@ -245,9 +263,9 @@ export function unanswered(error: Error, call: UpstreamCall, name: string, repea
 const resetCodes: ReadonlySet<unknown> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
 /**
- * Whether a call failed only because the upstream closed an idle connection just as it was used again. Such a call
- * says nothing about the upstream.
+ * Whether a call failed only because the upstream closed an idle connection just as it was used again, and before
+ * anything of an answer came. Such a call says nothing about the upstream.
  */
 export function wasStale(error: Error, call: UpstreamCall): boolean {
-  return call.reused && call.status === 0 && resetCodes.has((error as { code?: unknown }).code);
+  return call.reused && !call.begun && resetCodes.has((error as { code?: unknown }).code);
 }

@@ -13,12 +13,15 @@
  *   the definitions given, and that no live owner holds, oldest first; each comes with its epoch raised. A record is
  *   held while its owner's lease is not expired. What the caller's own lease holds comes back too unless it is listed in
  *   `holding`: that heals a `create` or `claim` whose answer was lost on the way.
- * - **Leases.** An owner has one lease. `create` and `claim` begin it or extend it, and so does `heartbeat` while it
- *   lives; `heartbeat` is false when it had expired, and then everything that the owner holds may have been claimed by
- *   others. Time is the store's own.
+ * - **Taking.** `take` takes one named record for a person's repair, whatever its status, its name and its hash, and
+ *   raises its epoch. A record that is `running` or `compensating` under a live lease, the caller's own included, is held
+ *   and not taken; in any other status nobody holds it, whoever had it last.
+ * - **Leases.** An owner has one lease. `create`, `claim` and a `take` that takes begin it or extend it, and so does
+ *   `heartbeat` while it lives; `heartbeat` is false when it had expired, and then everything that the owner holds may
+ *   have been claimed by others. Time is the store's own.
  * - Records come back as they were written. A row that cannot be decoded is returned with `status: 'parked'` and
  *   the reason, never thrown, so that one bad row does not stop the others; `claim` also parks it for good, its content
- *   untouched.
+ *   untouched, and `take` does not take it.
  */
 import type { JsonValue } from '../core/json.ts';
 
@@ -36,7 +39,27 @@ export interface StepRecord {
   readonly output?: JsonValue | undefined;
   /** Why it was refused or failed. */
   readonly error?: string | undefined;
+  /** Whether an operator said to go on as if it were done, or undone; nobody did it. */
+  readonly skipped?: true | undefined;
   /** Wall time of the record, in milliseconds. */
+  readonly at: number;
+}
+
+/** What a person may do with a parked saga. */
+export type RepairAction = 'retry' | 'skip' | 'resolve';
+
+/** One repair by a person: what is kept of it for ever. */
+export interface RepairRecord {
+  readonly action: RepairAction;
+  /** Who did it. */
+  readonly by: string;
+  /** Why, in the person's words. */
+  readonly reason: string;
+  /** Why the saga was parked then. */
+  readonly parked: string;
+  /** Name of the step that was skipped, or whose undo was. */
+  readonly step?: string | undefined;
+  /** Wall time, in milliseconds. */
   readonly at: number;
 }
 
@@ -51,8 +74,10 @@ export interface SagaRecord {
   readonly input: JsonValue;
   /** In the order in which they were recorded. */
   readonly steps: readonly StepRecord[];
-  /** Why it is compensating, compensated or parked. */
+  /** Why it is compensating, compensated, parked or resolved. */
   readonly reason?: string | undefined;
+  /** What people did to it when it was parked, oldest first; absent when nobody did. */
+  readonly repairs?: readonly RepairRecord[] | undefined;
   /** Raised by each claim. */
   readonly epoch: number;
   /** Raised by each update. */
@@ -99,10 +124,20 @@ export interface SagaStore {
   start(): Promise<void>;
   /** Insert and claim, or return what is there (`created: false`). */
   create(saga: NewSaga, lease: Lease): Promise<{ readonly created: boolean; readonly record: SagaRecord }>;
-  /** Write if the caller still owns the record: see fencing above. */
+  /**
+   * Write if the caller still owns the record: see fencing above.
+   *
+   * @throws InvalidPayloadError when the store will never take this record, however often it is tried.
+   */
   update(record: SagaRecord): Promise<boolean>;
   /** Take over records that nobody holds. */
   claim(request: ClaimRequest, lease: Lease): Promise<readonly SagaRecord[]>;
+  /**
+   * Take over one record; undefined when there is none of this id or somebody holds it. See taking above.
+   *
+   * @throws InvalidPayloadError when it cannot be decoded; then nothing is changed.
+   */
+  take(id: string, lease: Lease): Promise<SagaRecord | undefined>;
   /** Extend the owner's lease; false when it had expired. */
   heartbeat(lease: Lease): Promise<boolean>;
   /** Give up the owner's lease and whatever it holds, so that others may claim at once. */

@@ -13,6 +13,7 @@ export function announce(
 ): void {
   const { id, saga } = after;
   announceStep(emitter, entry, { id, saga }, cause);
+  if (entry.type === 'repaired') emitter.emit('repaired', { id, saga, ...entry.repair, at: after.updatedAt });
   const reason = after.reason ?? '';
   if (before.status === 'running' && (after.status === 'compensating' || after.status === 'compensated')) {
     emitter.emit('compensating', { id, saga, reason });

@@ -1,8 +1,10 @@
 import { sleep } from '../core/clock.ts';
+import { InvalidPayloadError } from '../core/errors.ts';
+import { messageOf } from '../core/holdfast-error.ts';
 import type { SagaRecord } from '../ports/saga-store.ts';
 import { announce } from './announce.ts';
 import { decide } from './decide.ts';
-import { fold, isSettled } from './journal.ts';
+import { fold, isSettled, withoutUnstorable } from './journal.ts';
 import type { SagaDefinition } from './saga-types.ts';
 import { type TaskOutcome, type WorkSurroundings, work } from './step-work.ts';
 import type { StoreCalls } from './store-calls.ts';
@@ -101,26 +103,37 @@ export class Execution {
   }
 
   /** Write until the store answers; false when the saga is not ours any more. */
-  async #write({ entry, cause }: TaskOutcome): Promise<boolean> {
+  async #write(outcome: TaskOutcome): Promise<boolean> {
     const { clock, random, backoff, store } = this.#shared;
-    const next = fold(this.#definition.plan, this.#record, entry, clock.wallTime());
+    const { plan } = this.#definition;
+    let { entry, cause } = outcome;
+    let next = fold(plan, this.#record, entry, clock.wallTime());
     for (let tries = 1; !this.#lost.signal.aborted; tries += 1) {
       try {
         const written = await store.call('update', (s) => s.update(next));
         if (written || (tries > 1 && (await this.#wroteBefore(next)))) {
-          const before = this.#record;
-          this.#record = { ...next, version: next.version + 1 };
-          this.#inherited = false;
-          this.#cause ??= cause;
-          announce(this.#shared.emitter, entry, before, this.#record, cause);
+          this.#advance({ ...next, version: next.version + 1 }, { entry, cause });
           return true;
         }
         this.lose(new Error(`another worker took over saga ${next.id}`));
-      } catch {
+      } catch (error) {
+        if (error instanceof InvalidPayloadError) {
+          entry = withoutUnstorable(plan, entry, messageOf(error));
+          next = fold(plan, this.#record, entry, clock.wallTime());
+          cause ??= error;
+        }
         await sleep(clock, backoff(tries, random), this.#lost.signal).catch(() => {});
       }
     }
     return false;
+  }
+
+  #advance(record: SagaRecord, { entry, cause }: TaskOutcome): void {
+    const before = this.#record;
+    this.#record = record;
+    this.#inherited = false;
+    this.#cause ??= cause;
+    announce(this.#shared.emitter, entry, before, record, cause);
   }
 
   /** Whether an earlier try did write, though it seemed to fail: nobody else writes at our epoch. */

@@ -20,6 +20,7 @@ export {
 } from './event-catalog.ts';
 export { type Inbox, type MemoryInboxOptions, memoryInbox } from './inbox.ts';
 export type { PlannedStep, SagaPlan, StepKind } from './plan.ts';
+export type { RepairOptions } from './repair.ts';
 export { type BeginOptions, type BegunSaga, SagaRunner, type SagaRunOptions } from './runner.ts';
 export type { SagaRetryOptions, SagaRunnerOptions } from './runner-options.ts';
 export { type RefuseOptions, refuse, type SagaOptions, saga } from './saga.ts';

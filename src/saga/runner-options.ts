@@ -63,7 +63,7 @@ export interface SagaRunnerSettings {
   readonly runtime?: Partial<Runtime> | undefined;
 }
 
-const storeMethods = ['start', 'create', 'update', 'claim', 'heartbeat', 'release', 'get', 'list'];
+const storeMethods = ['start', 'create', 'update', 'claim', 'take', 'heartbeat', 'release', 'get', 'list'];
 
 const sagaOption = z.custom<Saga>(
   (value) => (value as Partial<Saga> | null | undefined)?.definition?.plan !== undefined,

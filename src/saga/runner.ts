@@ -10,7 +10,7 @@ import {
   SagaCompensatedError,
   SagaConflictError,
   SagaParkedError,
-  UnknownSagaError,
+  SagaResolvedError,
 } from '../core/errors.ts';
 import { type JsonValue, parseJson, stringifyJson } from '../core/json.ts';
 import { Lifecycle } from '../core/lifecycle.ts';
@@ -18,9 +18,10 @@ import { parseOptions, z } from '../core/options.ts';
 import type { RunOptions } from '../core/policy.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
 import { issueSummary, validate } from '../core/schema.ts';
-import type { SagaQuery, SagaRecord } from '../ports/saga-store.ts';
+import type { RepairAction, SagaQuery, SagaRecord } from '../ports/saga-store.ts';
 import type { Ending } from './execution.ts';
 import { isSettled, resultsOf } from './journal.ts';
+import { parseRepair, type RepairOptions } from './repair.ts';
 import {
   parseRunnerOptions,
   type SagaRunnerOptions,
@@ -29,7 +30,7 @@ import {
 } from './runner-options.ts';
 import type { SagaEvents } from './saga-events.ts';
 import type { Saga } from './saga-types.ts';
-import { Worker } from './worker.ts';
+import { notGiven, Worker } from './worker.ts';
 
 /** Options of {@link SagaRunner.begin}. */
 export interface BeginOptions {
@@ -54,7 +55,7 @@ const idSchema = z.object({ id: sagaIdOption.optional() });
 
 /**
  * Executes sagas: durably, each step at least once and by its key effectively once, to one of three ends: completed,
- * compensated, or parked for a person with a reason.
+ * compensated, or parked for a person with a reason, who can `retry`, `skip` or `resolve` it.
  *
  * @throws InvalidOptionsError from the constructor.
  */
@@ -94,7 +95,8 @@ export class SagaRunner {
    * Begin a saga and wait for its end; resolves to what its steps returned, by name. With an id that was used before
    * and the same input, joins the saga under way or gives the result of the one that has ended.
    *
-   * @throws SagaCompensatedError when it was undone; SagaParkedError when a person must decide.
+   * @throws SagaCompensatedError when it was undone; SagaParkedError when a person must decide; SagaResolvedError when
+   * a person has settled it outside.
    * @throws NotRunningError when the runner stops meanwhile; the saga goes on when one starts again.
    * @throws What {@link SagaRunner.begin} throws, TimeoutError and the signal's reason; a saga that began goes on.
    */
@@ -113,6 +115,7 @@ export class SagaRunner {
     if (record.status === 'compensated') {
       throw new SagaCompensatedError(record.saga, record.id, reason, cause);
     }
+    if (record.status === 'resolved') throw new SagaResolvedError(record.saga, record.id, reason);
     throw new SagaParkedError(record.saga, record.id, reason, cause);
   }
 
@@ -129,9 +132,7 @@ export class SagaRunner {
     this.#lifecycle.assertRunning();
     const { name, hash } = saga;
     if (this.#worker.definition({ saga: name, hash }) === undefined) {
-      throw new UnknownSagaError(
-        `this runner was not given saga ${name} in this shape; list it in its option sagas`,
-      );
+      throw notGiven(name);
     }
     const { id = this.#runtime.id() } = parseOptions(`saga ${name}`, idSchema, options);
     const accepted = await this.#accept(saga, input);
@@ -192,6 +193,46 @@ export class SagaRunner {
   async list(query: SagaQuery = {}): Promise<readonly SagaRecord[]> {
     this.#lifecycle.assertRunning();
     return this.#worker.store.call('list', (store) => store.list(query));
+  }
+
+  /**
+   * Try a parked saga again where it parked, in the direction that it had: its tries count from 1. Resolves to the record
+   * as it is durable now. Repair the cause first, and see that an attempt that did not end has ended.
+   *
+   * @throws SagaRepairError when it is not parked, or somebody else repaired it at the same time.
+   * @throws UnknownSagaError when there is no saga of this id, or the runner was not given its definition.
+   * @throws InvalidOptionsError, and InvalidPayloadError when the record cannot be decoded.
+   * @throws StoreError when it may or may not be written: look with `get`.
+   * @throws NotRunningError before `start` and after `stop`.
+   */
+  retry(id: string, options: RepairOptions): Promise<SagaRecord> {
+    return this.#repair('retry', id, options);
+  }
+
+  /**
+   * Go on as if the step after the pivot, or the undo, at which a saga parked had happened. Its record says `skipped`,
+   * and the step has no result: later steps, and whoever awaits the saga, get undefined for it.
+   *
+   * @throws SagaRepairError also when it parked at the pivot or before it and is not undoing.
+   * @throws What {@link SagaRunner.retry} throws.
+   */
+  skip(id: string, options: RepairOptions): Promise<SagaRecord> {
+    return this.#repair('skip', id, options);
+  }
+
+  /**
+   * Say that a parked saga was settled outside. It is `resolved` for good and nothing more is done or undone. The runner
+   * need not know its definition.
+   *
+   * @throws What {@link SagaRunner.retry} throws.
+   */
+  resolve(id: string, options: RepairOptions): Promise<SagaRecord> {
+    return this.#repair('resolve', id, options);
+  }
+
+  async #repair(action: RepairAction, id: string, options: RepairOptions): Promise<SagaRecord> {
+    this.#lifecycle.assertRunning();
+    return this.#worker.repair(id, parseRepair(action, options));
   }
 
   /** Subscribe to an event; returns the function that ends the subscription. */

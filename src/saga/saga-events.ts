@@ -1,6 +1,7 @@
 /** What a runner tells of its sagas. */
 
 import type { JsonValue } from '../core/json.ts';
+import type { RepairRecord } from '../ports/saga-store.ts';
 
 /** Which saga an event is about. */
 export interface SagaEvent {
@@ -49,8 +50,10 @@ export interface SagaEvents {
   readonly compensated: SagaEndedEvent & { readonly reason: string };
   /** A saga waits for a person. */
   readonly parked: SagaEndedEvent & { readonly reason: string };
+  /** A person repaired a parked saga, on this runner; what follows from it is told after it. */
+  readonly repaired: SagaEvent & RepairRecord;
   /** The saga belongs to another worker now; this one dropped it. */
   readonly lost: SagaEvent;
-  /** The store could not do something. It is tried again. */
+  /** The store could not do something. What a saga needs is tried again. */
   readonly storeFailed: { readonly operation: string; readonly error: unknown };
 }

@@ -1,7 +1,7 @@
 import { within } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Emitter } from '../core/emitter.ts';
-import { StoreError } from '../core/errors.ts';
+import { InvalidPayloadError, StoreError } from '../core/errors.ts';
 import { unlimitedCall } from '../core/policy.ts';
 import type { SagaStore } from '../ports/saga-store.ts';
 import type { SagaEvents } from './saga-events.ts';
@@ -21,12 +21,16 @@ export class StoreCalls {
     this.#emitter = emitter;
   }
 
-  /** @throws StoreError whatever the store throws, and when it does not answer in time. */
+  /**
+   * @throws InvalidPayloadError when the store says that it will never do it.
+   * @throws StoreError whatever else the store throws, and when it does not answer in time.
+   */
   async call<T>(operation: string, work: (store: SagaStore) => Promise<T>): Promise<T> {
     try {
       return await within(this.#clock, this.#limit, unlimitedCall, () => work(this.#store));
     } catch (cause) {
-      const error = cause instanceof StoreError ? cause : new StoreError(this.#store.name, operation, cause);
+      const told = cause instanceof StoreError || cause instanceof InvalidPayloadError;
+      const error = told ? cause : new StoreError(this.#store.name, operation, cause);
       this.#emitter.emit('storeFailed', { operation, error });
       throw error;
     }

@@ -1,13 +1,17 @@
 import { exponential } from '../core/backoff.ts';
 import type { Timer } from '../core/clock.ts';
 import type { Emitter } from '../core/emitter.ts';
+import { SagaRepairError, UnknownSagaError } from '../core/errors.ts';
 import { InFlight } from '../core/lifecycle.ts';
 import { warnOf } from '../core/log.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Lease, NewSaga, SagaRecord } from '../ports/saga-store.ts';
+import { announce } from './announce.ts';
 import { type Ending, Execution, type ExecutionSurroundings } from './execution.ts';
-import { isSettled } from './journal.ts';
+import { fold, isSettled } from './journal.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
+import { emptyPlan } from './plan.ts';
+import { assertParked, type RepairRequest, repairEntry } from './repair.ts';
 import type { SagaRunnerSettings } from './runner-options.ts';
 import type { SagaEvents } from './saga-events.ts';
 import type { SagaDefinition } from './saga-types.ts';
@@ -22,6 +26,15 @@ interface Held {
 /** The name under which a definition is looked up: equal for equal shapes only. */
 function shapeOf({ saga, hash }: Pick<SagaRecord, 'saga' | 'hash'>): string {
   return `${saga} ${hash}`;
+}
+
+const overtaken = 'somebody else repaired it at the same time; look at it again';
+
+/** The error for a saga that is in none of a runner's shapes. */
+export function notGiven(saga: string): UnknownSagaError {
+  return new UnknownSagaError(
+    `this runner was not given saga ${saga} in this shape; list it in its option sagas`,
+  );
 }
 
 /**
@@ -39,8 +52,8 @@ export class Worker {
   readonly #keeper: LeaseKeeper;
   readonly #shared: ExecutionSurroundings;
   readonly #held: Map<string, Held> = new Map();
-  /** Ids on their way into the store, by how many calls. */
-  readonly #creating: Map<string, number> = new Map();
+  /** Ids on their way into the worker's hands, by how many calls: a claim must not bring them, too. */
+  readonly #entering: Map<string, number> = new Map();
   readonly #inFlight: InFlight = new InFlight();
   #poll: Timer | undefined;
   #backlog = false;
@@ -91,25 +104,57 @@ export class Worker {
 
   /** Write a saga down and execute it, unless it is there already. @throws StoreError; it may be begun then. */
   begin(saga: NewSaga): Promise<{ readonly created: boolean; readonly record: SagaRecord }> {
-    return this.#inFlight.track(this.#begin(saga));
+    return this.#entry(saga.id, () => this.#begin(saga));
   }
 
   async #begin(saga: NewSaga): Promise<{ readonly created: boolean; readonly record: SagaRecord }> {
-    const { id } = saga;
-    this.#creating.set(id, (this.#creating.get(id) ?? 0) + 1);
+    const sentAt = this.#runtime.clock.now();
+    const found = await this.store.call('create', (store) => store.create(saga, this.#lease));
+    this.#keeper.confirm(sentAt);
+    if (found.created) {
+      this.#emitter.emit('started', { id: saga.id, saga: saga.saga, input: saga.input });
+      this.#execute(found.record, false);
+    }
+    return found;
+  }
+
+  /** Do as a person says with a parked saga, and write that down. @throws What `SagaRunner.retry` says. */
+  repair(id: string, request: RepairRequest): Promise<SagaRecord> {
+    return this.#entry(id, () => this.#repair(id, request));
+  }
+
+  async #repair(id: string, request: RepairRequest): Promise<SagaRecord> {
+    const found = await this.store.call('get', (store) => store.get(id));
+    if (found === undefined) throw new UnknownSagaError(`there is no saga ${id} in the store`);
+    assertParked(found);
+    const known = this.definition(found)?.plan;
+    // What this worker cannot run it must not take from those that can; to resolve it needs no plan.
+    if (known === undefined && request.action !== 'resolve') throw notGiven(found.saga);
+    const plan = known ?? emptyPlan(found.saga);
+    const sentAt = this.#runtime.clock.now();
+    const record = await this.store.call('take', (store) => store.take(id, this.#lease));
+    if (record === undefined) throw new SagaRepairError(found.saga, id, overtaken);
+    this.#keeper.confirm(sentAt);
+    const entry = repairEntry(plan, record, request);
+    const next = fold(plan, record, entry, this.#runtime.clock.wallTime());
+    if (!(await this.store.call('update', (store) => store.update(next)))) {
+      throw new SagaRepairError(found.saga, id, overtaken);
+    }
+    const written = { ...next, version: next.version + 1 };
+    announce(this.#emitter, entry, record, written, undefined);
+    // What it parked at may have had its effect, so it is in doubt. Where an old attempt ends only now, a claim comes.
+    if (!isSettled(written.status) && !this.#held.has(id)) this.#execute(written, true);
+    return written;
+  }
+
+  async #entry<T>(id: string, work: () => Promise<T>): Promise<T> {
+    this.#entering.set(id, (this.#entering.get(id) ?? 0) + 1);
     try {
-      const sentAt = this.#runtime.clock.now();
-      const found = await this.store.call('create', (store) => store.create(saga, this.#lease));
-      this.#keeper.confirm(sentAt);
-      if (found.created) {
-        this.#emitter.emit('started', { id, saga: saga.saga, input: saga.input });
-        this.#execute(found.record, false);
-      }
-      return found;
+      return await this.#inFlight.track(work());
     } finally {
-      const left = this.#creating.get(id)! - 1;
-      if (left === 0) this.#creating.delete(id);
-      else this.#creating.set(id, left);
+      const left = this.#entering.get(id)! - 1;
+      if (left === 0) this.#entering.delete(id);
+      else this.#entering.set(id, left);
     }
   }
 
@@ -140,7 +185,7 @@ export class Worker {
     const limit = this.#shared.slots.free;
     if (limit <= 0) return;
     const definitions = this.#settings.sagas.map((s) => ({ saga: s.name, hash: s.hash }));
-    const holding = [...this.#held.keys(), ...this.#creating.keys()];
+    const holding = [...this.#held.keys(), ...this.#entering.keys()];
     const sentAt = this.#runtime.clock.now();
     const request = { definitions, limit, holding };
     const records = await this.store.call('claim', (store) => store.claim(request, this.#lease));

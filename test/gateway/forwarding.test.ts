@@ -362,6 +362,45 @@ describe('streams', () => {
     expect([router.active, registry.outcomes.map(({ outcome }) => outcome)]).toEqual([1, ['cancelled']]);
   });
 
+  it.each(['/pieces', '/whole'])(
+    'rule 22: a client that takes nothing of a handler’s answer for too long is given up: %s',
+    async (path) => {
+      let cancelled = 0;
+      const pieces = (): ReadableStream<Uint8Array> =>
+        new ReadableStream({
+          pull: (controller) => controller.enqueue(new Uint8Array(65_536)),
+          cancel: () => {
+            cancelled += 1;
+          },
+        });
+      const { port, router, finished } = await listening({ timeouts: { idle: 200 } }, (it) =>
+        it
+          .route('/pieces', { handle: () => new Response(pieces()) })
+          .route('/whole', { handle: () => new Response(new Uint8Array(30_000_000)) }),
+      );
+      const client = raw(port, `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
+      client.socket.pause();
+      await until(() => finished.length === 1, 'the end');
+      expect([finished[0]?.error, router.active]).toEqual([expect.any(TimeoutError), 0]);
+      expect(cancelled).toBe(path === '/pieces' ? 1 : 0);
+    },
+  );
+
+  it('rule 22: a client that takes a long answer of a handler slowly is not given up', async () => {
+    const { port } = await listening({ timeouts: { idle: 300 } }, (it) =>
+      it.route('/*', { handle: () => new Response(new Uint8Array(12_000_000)) }),
+    );
+    const client = raw(port, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    let received = 0;
+    client.socket.on('data', (chunk) => {
+      received += chunk.length;
+      client.socket.pause();
+      setTimeout(() => client.socket.resume(), 4);
+    });
+    await client.closed;
+    expect(received).toBeGreaterThan(12_000_000);
+  });
+
   it('rule 21: an upstream that does not read stops the client', async () => {
     const { url } = await rawUpstream((socket) => socket.pause());
     const { port } = await listening({}, (router) => router.route('/*', { url }));
@@ -386,6 +425,29 @@ describe('streams', () => {
     }
     expect(written).toBeLessThan(total);
   });
+
+  it.each(['has left', 'waits'])(
+    'rule 22: an upload of which the upstream takes nothing ends in time, also when its client %s',
+    async (what) => {
+      const { url } = await rawUpstream((socket) => socket.pause());
+      const registry = registryOf({ stalled: [url] });
+      const timeouts = { firstByte: 0, idle: 300 };
+      const { port, router, finished } = await listening({ registry, timeouts }, (it) =>
+        it.route('/*', { service: 'stalled' }),
+      );
+      const client = raw(port, 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n');
+      const piece = `10000\r\n${'x'.repeat(65_536)}\r\n`;
+      while (client.socket.writableLength < 16 * piece.length) {
+        client.socket.write(piece);
+        await pause(1);
+      }
+      // Nobody reads on either side: that the client has left reaches no one.
+      if (what === 'has left') client.socket.destroy();
+      await until(() => finished.length === 1, 'the end');
+      expect(finished[0]).toMatchObject({ status: 504, error: expect.any(TimeoutError) });
+      expect([router.active, registry.outcomes.map(({ outcome }) => outcome)]).toEqual([0, ['failure']]);
+    },
+  );
 
   it('refuses a body over the limit, announced or not', async () => {
     const { url } = await upstream((request, response) =>
@@ -463,6 +525,72 @@ describe('upstreams that fail', () => {
     expect(registry.repeated).toBe(0);
   });
 
+  it('rule 19: a request may meet three stale connections in a row, and no more', async () => {
+    const met = new Map<string, number>();
+    const { url } = await rawUpstream((socket) => {
+      let served = 0;
+      socket.on('data', (chunk) => {
+        served += 1;
+        if (served === 1) {
+          socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+          return;
+        }
+        const path = / (\S+) /.exec(chunk.toString())![1]!;
+        met.set(path, (met.get(path) ?? 0) + 1);
+        socket.destroy();
+      });
+    });
+    const { url: front } = await listening({ limits: { connections: 1 } }, (router) =>
+      router.route('/*', { url }),
+    );
+    // All wait for one connection, which serves one of them and fails the next; that one goes to the end of the line.
+    const statuses = async (count: number): Promise<Set<number>> => {
+      met.clear();
+      const all = Array.from({ length: count }, async (_, turn) => (await fetch(`${front}/${turn}`)).status);
+      return new Set(await Promise.all(all));
+    };
+    expect([await statuses(7), Math.max(...met.values())]).toEqual([new Set([200]), 3]);
+    expect([await statuses(32), Math.max(...met.values())]).toEqual([new Set([200, 502]), 4]);
+  });
+
+  it('rule 19: a request that had not been written when its used connection was reset is sent again', async () => {
+    const connections: Socket[] = [];
+    const { url } = await rawUpstream((socket) => {
+      connections.push(socket);
+      socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'));
+    });
+    const registry = registryOf({ quirky: [url] });
+    const { router } = await listening({ registry }, (it) => it.route('/*', { service: 'quirky' }));
+    const statuses: number[] = [];
+    for (let turn = 0; turn < 5; turn += 1) {
+      await (await router.fetch(new Request('http://a/'))).text();
+      // In a timer's turn: the reset is then read after the connection was chosen, and before anything is written.
+      await pause(5);
+      connections.at(-1)!.resetAndDestroy();
+      const response = await router.fetch(new Request('http://a/', { method: 'POST' }));
+      statuses.push(response.status);
+      await response.text();
+    }
+    expect(new Set(statuses)).toEqual(new Set([200]));
+  });
+
+  it('rule 19: once anything of an answer was received, the request is not made again', async () => {
+    let requests = 0;
+    const { url } = await rawUpstream((socket) => {
+      let before = 0;
+      socket.on('data', () => {
+        requests += 1;
+        before += 1;
+        if (before === 1) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+        else socket.end(requests === 2 ? 'HTTP/1.1 20' : 'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n');
+      });
+    });
+    const { url: front } = await listening({}, (router) => router.route('/*', { url }));
+    const statuses = [];
+    for (let turn = 0; turn < 4; turn += 1) statuses.push((await fetch(front)).status);
+    expect([statuses, requests]).toEqual([[200, 502, 200, 502], 4]);
+  });
+
   it('a fault in a route function is a 500 that tells nothing', async () => {
     const warnings: Error[] = [];
     const onWarning = (warning: Error): void => void warnings.push(warning);
@@ -481,6 +609,13 @@ describe('upstreams that fail', () => {
     await until(() => warnings.some(({ message }) => message.includes('hunter2')));
   });
 
+  it('a handler that gives nothing is a 500', async () => {
+    const { router } = await listening({}, (it) =>
+      it.route('/*', { handle: (() => {}) as unknown as () => Response }),
+    );
+    expect((await router.fetch(new Request('http://a/'))).status).toBe(500);
+  });
+
   it('a request that waits for no connection is refused when too many wait', async () => {
     const silent = await rawUpstream(() => {});
     const { url, port } = await listening({ limits: { connections: 1, waiting: 1 } }, (router) =>
@@ -491,6 +626,20 @@ describe('upstreams that fail', () => {
     await pause(50);
     const response = await fetch(url);
     expect([response.status, (await json(response)).code]).toEqual([503, 'HOLDFAST_BULKHEAD_FULL']);
+  });
+
+  it('a full line of our own is not held against the instance', async () => {
+    const silent = await rawUpstream(() => {});
+    const registry = registryOf({ silent: [silent.url] });
+    const { url, router } = await listening({ registry, limits: { connections: 1, waiting: 0 } }, (it) =>
+      it.route('/*', { service: 'silent' }),
+    );
+    const first = fetch(url).catch(() => {});
+    await until(() => router.active === 1);
+    expect((await fetch(url)).status).toBe(503);
+    expect(registry.outcomes.map(({ outcome }) => outcome)).toEqual(['cancelled']);
+    await router.stop({ timeout: 0 });
+    await first;
   });
 
   it('rule 19: knows a connection that was used before, whatever happened while the request waited for it', async () => {

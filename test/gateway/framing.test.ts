@@ -5,6 +5,7 @@ import {
   listening,
   raw,
   rawUpstream,
+  registryOf,
   statusOf,
   until,
   upstream,
@@ -57,6 +58,34 @@ describe('framing, on raw sockets', () => {
     expect(answer).toContain('X-Stays: CaSe\r\n');
     expect(answer).toMatch(/\r\nVia: 1\.1 router-/);
   });
+
+  it.each([
+    ['trailers', 'trailers'],
+    ['gzip;q=0.5, Trailers', 'trailers'],
+    ['trailers;q=0, deflate', undefined],
+    ['gzip', undefined],
+  ])('rule 1: of TE: %s goes on %s', async (value, expected) => {
+    const { url, heads } = await mirror();
+    const { port } = await listening({}, (router) => router.route('/*', { url }));
+    const head = `GET / HTTP/1.1\r\nHost: a\r\nConnection: close, TE\r\nTE: ${value}\r\n\r\n`;
+    expect(statusOf(await raw(port, head).closed)).toBe(200);
+    expect(/\r\nte: (.*)/i.exec(heads[0]!)?.[1]).toBe(expected);
+  });
+
+  it.each(['gzip, chunked', 'gzip', 'chunked, chunked', 'xchunked', 'identity'])(
+    'rule 1: an answer in the transfer coding %s is no answer',
+    async (coding) => {
+      const { url } = await rawUpstream((socket) => {
+        socket.on('data', () =>
+          socket.end(`HTTP/1.1 200 OK\r\nTransfer-Encoding: ${coding}\r\n\r\n2\r\nok\r\n0\r\n\r\n`),
+        );
+      });
+      const registry = registryOf({ odd: [url] });
+      const { port } = await listening({ registry }, (router) => router.route('/*', { service: 'odd' }));
+      const answer = await exchange(port, ['GET / HTTP/1.1', 'Host: a']);
+      expect([statusOf(answer), registry.outcomes.map(({ outcome }) => outcome)]).toEqual([502, ['failure']]);
+    },
+  );
 
   it('rule 2: Connection may not name Content-Length and its like', async () => {
     const { url, heads } = await mirror();
@@ -132,6 +161,8 @@ describe('framing, on raw sockets', () => {
       400,
     ],
     ['two lengths', 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx', 400],
+    ['Transfer_Encoding', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer_Encoding: chunked\r\n\r\n', 400],
+    ['content_length', 'POST / HTTP/1.1\r\nHost: a\r\ncontent_length: 5\r\nContent-Length: 0\r\n\r\n', 400],
     ['a space before the colon', 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n', 400],
     ['HTTP/2.0', 'GET / HTTP/2.0\r\nHost: a\r\n\r\n', 505],
     ['HTTP/0.9', 'GET / HTTP/0.9\r\nHost: a\r\n\r\n', 505],

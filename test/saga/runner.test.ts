@@ -94,7 +94,7 @@ describe('a saga that goes forward', () => {
         return store.update(...args);
       },
     });
-    for (const method of ['start', 'claim', 'heartbeat', 'release', 'get', 'list'] as const) {
+    for (const method of ['start', 'claim', 'take', 'heartbeat', 'release', 'get', 'list'] as const) {
       Object.assign(counted, { [method]: store[method].bind(store) });
     }
     const shop = checkout(log);
@@ -616,6 +616,7 @@ function bound(store: SagaStore): SagaStore {
     'create',
     'update',
     'claim',
+    'take',
     'heartbeat',
     'release',
     'get',

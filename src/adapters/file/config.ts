@@ -93,18 +93,14 @@ class Files implements ConfigSource {
     const { clock } = resolveRuntime(this.#options.runtime);
     const directory = dirname(resolve(this.#root, this.#stem));
     const bell = new Bell(directory, clock);
-    bell.attach();
     try {
-      let identity = await identityOf(directory);
+      await bell.attach();
       let seen: string | undefined;
       while (!signal.aborted) {
         await bell.rung(this.#options.pollInterval, signal);
         if (signal.aborted) return;
-        const now = await identityOf(directory);
-        // Another directory in its place (a deployment swaps a link): the bell still hangs in the old one.
-        if (now !== identity) bell.detach();
-        identity = now;
-        bell.attach();
+        // Before looking. Another directory may have taken its place: a deployment swaps a link.
+        await bell.attach();
         const state = await this.#peek(environment);
         if (state === seen) continue;
         seen = state;
@@ -189,12 +185,4 @@ class Files implements ConfigSource {
 function parse(text: string, path: string): unknown {
   const value = parseYaml(text, path);
   return path.endsWith('.json') && value !== null ? parseJson(text, path) : value;
-}
-
-/** Which directory is at a path, or undefined when none is. */
-async function identityOf(directory: string): Promise<string | undefined> {
-  return stat(directory).then(
-    ({ dev, ino }) => `${dev}:${ino}`,
-    () => undefined,
-  );
 }

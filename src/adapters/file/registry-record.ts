@@ -1,11 +1,15 @@
 /** How one registration stands in its file. */
-import { constants, type FileHandle, open } from 'node:fs/promises';
+import { type BigIntStats, constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { isPlainObject } from '../../core/json.ts';
 import type { ServiceInstance } from '../../ports/registry-backend.ts';
 
 /** The content of a registration's file. */
 export interface RegistryRecord {
-  /** Wall time at which it expires unless renewed, in milliseconds. */
+  /**
+   * Wall time at which it expires unless renewed, in milliseconds. A heartbeat does not change it: it sets the time of the
+   * file's last change, and a `ttl` counts from there.
+   */
   readonly expiresAt: number;
   /** How long a renewal lasts, in milliseconds. */
   readonly ttl: number;
@@ -64,23 +68,41 @@ function isPositive(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value) && value > 0;
 }
 
+/** A file that is open, and was read. */
+export interface OpenFile {
+  readonly text: string;
+  readonly stats: BigIntStats;
+  readonly handle: FileHandle;
+}
+
 /**
- * The text of a regular file; undefined when it is not there. Follows no symbolic link, and does not wait for a named
- * pipe's writer.
+ * Open a regular file, read it, and do something with it; undefined when it is not there. Follows no symbolic link, and
+ * does not wait for a named pipe's writer.
  *
  * @throws UnusableFileError when it is not an ordinary file, is too large, or may not be read by us.
- * @throws any other error of the file system, which says nothing about the file.
+ * @throws any other error of the file system, which says nothing about the file, and what `use` throws.
  */
-export async function readSmallFile(path: string): Promise<string | undefined> {
-  let file: FileHandle | undefined;
+export async function withSmallFile<T>(
+  path: string,
+  use: (file: OpenFile) => T | Promise<T>,
+): Promise<T | undefined> {
+  const handle = await openCarefully(path);
+  if (handle === undefined) return undefined;
+  try {
+    const stats = await handle.stat({ bigint: true });
+    if (!stats.isFile()) throw new UnusableFileError('it is not an ordinary file');
+    if (stats.size > largestFile) throw new UnusableFileError(`it is larger than ${largestFile} bytes`);
+    return await use({ text: await handle.readFile('utf8'), stats, handle });
+  } finally {
+    await handle.close();
+  }
+}
+
+async function openCarefully(path: string): Promise<FileHandle | undefined> {
   try {
     // The two flags do not exist on Windows, which has neither danger.
     const careful = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
-    file = await open(path, constants.O_RDONLY | careful);
-    const stats = await file.stat();
-    if (!stats.isFile()) throw new UnusableFileError('it is not an ordinary file');
-    if (stats.size > largestFile) throw new UnusableFileError(`it is larger than ${largestFile} bytes`);
-    return await file.readFile('utf8');
+    return await open(path, constants.O_RDONLY | careful);
   } catch (error) {
     const code = codeOf(error);
     if (code === 'ENOENT') return undefined;
@@ -88,8 +110,6 @@ export async function readSmallFile(path: string): Promise<string | undefined> {
     if (code === 'EACCES' || code === 'EPERM')
       throw new UnusableFileError('it may not be read by this process');
     throw error;
-  } finally {
-    await file?.close();
   }
 }
 

@@ -2,6 +2,8 @@
  * The directory of one service, as one reader sees it. Its invariant: whether a registration is alive is decided by how
  * long it has not changed on *our monotonic clock*, once we have seen it; the wall clock only tells how old a file is
  * that we see for the first time. So a jump of the wall clock neither empties a set nor keeps the dead alive.
+ *
+ * What was learnt of a file is kept at once, so that also a look that its caller gave up brings the next one forward.
  */
 import { lstat, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,13 +11,15 @@ import type { Clock } from '../../core/clock.ts';
 import { messageOf } from '../../core/holdfast-error.ts';
 import { type DebugLog, debugLog } from '../../core/log.ts';
 import type { ServiceInstance } from '../../ports/registry-backend.ts';
+import { codeOf, decodeRecord, UnusableFileError, withSmallFile } from './registry-record.ts';
 import {
-  codeOf,
-  decodeRecord,
-  type RegistryRecord,
-  readSmallFile,
-  UnusableFileError,
-} from './registry-record.ts';
+  type FileMark,
+  markOf,
+  mayHaveChanged,
+  renewed,
+  type Sighting,
+  sighted,
+} from './registry-sighting.ts';
 
 const log: DebugLog = debugLog('file');
 
@@ -25,20 +29,14 @@ export const safeName: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 /** Temporary files older than this were left by a process that died while writing. */
 const abandonedAfter = 60_000;
 
-/** What was seen of a file, on the monotonic clock. */
-interface Sighting {
-  /** Changes whenever the file is renewed. */
-  readonly stamp: string;
-  /** Since when it has not changed. */
-  readonly since: number;
-  /** When it expires. `Infinity` for what is no registration. */
-  readonly deadline: number;
-}
+/** Files that are looked at together: a few, since file descriptors and Node's threads are not ours alone. */
+const together = 4;
 
 /** The live instances of a service. */
 export interface ShelfView {
   /** Whether the service has a directory. */
   readonly there: boolean;
+  /** The same array as before when nothing changed. */
   readonly instances: readonly ServiceInstance[];
   /** Milliseconds until the next of them expires unless renewed. */
   readonly nextExpiry: number;
@@ -52,13 +50,30 @@ export interface SkippedFile {
   readonly reason: string;
 }
 
+/** A look that waits for the one under way. */
+interface NextLook {
+  names: ReadonlySet<string> | undefined;
+  readonly view: Promise<ShelfView>;
+}
+
+const nothingThere: ShelfView = { there: false, instances: [], nextExpiry: Number.POSITIVE_INFINITY };
+
 /** The directory of one service. */
 export class Shelf {
   readonly directory: string;
   readonly service: string;
   readonly #clock: Clock;
   readonly #onSkipped: (skipped: SkippedFile) => void;
-  #sightings: ReadonlyMap<string, Sighting> = new Map();
+  readonly #sightings: Map<string, Sighting> = new Map();
+  /** Why files are passed over. */
+  readonly #skipped: Map<string, string> = new Map();
+  /** When temporary files were first seen, on the monotonic clock. */
+  #temporary: ReadonlyMap<string, number> = new Map();
+  /** Names of the sightings, sorted; undefined when they have to be sorted again. */
+  #order: readonly string[] | undefined;
+  #instances: readonly ServiceInstance[] = [];
+  #underWay: Promise<unknown> = Promise.resolve();
+  #next: NextLook | undefined;
 
   constructor(root: string, service: string, clock: Clock, onSkipped: (skipped: SkippedFile) => void) {
     this.directory = join(root, service);
@@ -68,106 +83,143 @@ export class Shelf {
   }
 
   /**
-   * What is alive now. Removes what is long dead.
+   * What is alive now. Removes what is long dead. Looks run one after the other, and all that are asked for while one
+   * runs become one.
    *
+   * @param names the files that may have changed since the last look; undefined for all
    * @throws any error when that cannot be known.
    */
-  async look(): Promise<ShelfView> {
-    const names = await this.#names();
-    if (names === undefined) return { there: false, instances: [], nextExpiry: Number.POSITIVE_INFINITY };
-    const sightings = new Map<string, Sighting>();
-    const instances: ServiceInstance[] = [];
-    let nextExpiry = Number.POSITIVE_INFINITY;
-    // One after the other: a registry is small, and file descriptors are not ours alone.
-    for (const name of this.#withKnown(names)) {
-      const seen = name.endsWith('.tmp')
-        ? { sighting: this.#sighting(name, 'temporary') }
-        : await this.#see(name);
-      if (seen === undefined) continue;
-      sightings.set(name, seen.sighting);
-      const left = seen.sighting.deadline - this.#clock.now();
-      if (seen.record !== undefined && left > 0) {
-        instances.push(seen.record.instance);
-        nextExpiry = Math.min(nextExpiry, left);
-      }
-      await this.#removeIfDead(name, seen.sighting, seen.record);
+  look(names?: ReadonlySet<string>): Promise<ShelfView> {
+    const waiting = this.#next;
+    if (waiting !== undefined) {
+      waiting.names = names && waiting.names && new Set([...waiting.names, ...names]);
+      return waiting.view;
     }
-    this.#sightings = sightings;
-    return { there: true, instances, nextExpiry };
+    const view = this.#underWay.then(() => {
+      this.#next = undefined;
+      return this.#look(next.names);
+    });
+    const next: NextLook = { names, view };
+    this.#next = next;
+    this.#underWay = view.catch(() => {});
+    return view;
+  }
+
+  async #look(changed: ReadonlySet<string> | undefined): Promise<ShelfView> {
+    const names = changed === undefined ? await this.#list() : [...changed].filter(isRegistration);
+    if (names === undefined) return nothingThere;
+    let missing = false;
+    const visits = names.values();
+    const visitor = async (): Promise<void> => {
+      for (const name of visits) missing = !(await this.#visit(name)) || missing;
+    };
+    await Promise.all(Array.from({ length: together }, visitor));
+    // Files that go together with their directory were not taken out.
+    if (missing && (await this.#list()) === undefined) return nothingThere;
+    return this.#view();
+  }
+
+  #view(): ShelfView {
+    this.#order ??= [...this.#sightings.keys()].sort();
+    const now = this.#clock.now();
+    const alive: ServiceInstance[] = [];
+    let nextExpiry = Number.POSITIVE_INFINITY;
+    for (const name of this.#order) {
+      const { record, deadline } = this.#sightings.get(name)!;
+      if (deadline <= now) continue;
+      alive.push(record.instance);
+      nextExpiry = Math.min(nextExpiry, deadline - now);
+    }
+    const before = this.#instances;
+    const same = alive.length === before.length && alive.every((instance, at) => instance === before[at]);
+    if (!same) this.#instances = alive;
+    return { there: true, instances: this.#instances, nextExpiry };
   }
 
   /**
-   * The names, and those of registrations seen before: a directory may be listed without a file that is being replaced
-   * just then. Sorted, so that equal sets come out equal.
+   * The names of registrations, and those seen before: a directory may be listed without a file that is being replaced
+   * just then. Undefined when there is no directory.
    */
-  #withKnown(names: readonly string[]): readonly string[] {
-    const known = [...this.#sightings.keys()].filter((name) => name.endsWith('.json'));
-    return [...new Set([...names, ...known])].sort();
-  }
-
-  async #names(): Promise<readonly string[] | undefined> {
+  async #list(): Promise<readonly string[] | undefined> {
     try {
       const stats = await lstat(this.directory);
       if (!stats.isDirectory()) throw new Error(`${this.directory} is not a directory`);
       const names = await readdir(this.directory);
-      return names.filter((name) => name.endsWith('.json') || name.endsWith('.tmp'));
+      await this.#clearAway(names.filter((name) => name.endsWith('.tmp')));
+      return [
+        ...new Set([...names.filter(isRegistration), ...this.#sightings.keys(), ...this.#skipped.keys()]),
+      ];
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return undefined;
       throw error;
     }
   }
 
-  async #see(name: string): Promise<{ sighting: Sighting; record?: RegistryRecord } | undefined> {
+  /** Remove the temporary files that were left behind. */
+  async #clearAway(names: readonly string[]): Promise<void> {
+    const now = this.#clock.now();
+    const before = this.#temporary;
+    this.#temporary = new Map(names.map((name) => [name, before.get(name) ?? now]));
+    for (const [name, since] of this.#temporary) if (now - since > abandonedAfter) await this.#remove(name);
+  }
+
+  /** Look at one file; resolves to whether it is there. */
+  async #visit(name: string): Promise<boolean> {
     try {
-      const record = await this.read(name);
-      return record === undefined
-        ? undefined
-        : { record, sighting: this.#sighting(name, stampOf(record), record) };
+      const sighting = await this.#see(name);
+      this.#skipped.delete(name);
+      if (sighting === undefined) {
+        this.#forget(name);
+        return false;
+      }
+      if (!this.#sightings.has(name)) this.#order = undefined;
+      this.#sightings.set(name, sighting);
+      await this.#removeIfDead(name, sighting);
     } catch (error) {
       if (!(error instanceof UnusableFileError)) throw error;
-      const reason = error.message;
-      if (this.#sightings.get(name)?.stamp !== reason) this.#skip(name, reason);
-      return { sighting: this.#sighting(name, reason) };
+      this.#forget(name);
+      this.#skip(name, error.message);
     }
+    return true;
+  }
+
+  /** What is to be remembered of a file; undefined when it is gone. */
+  async #see(name: string): Promise<Sighting | undefined> {
+    const before = this.#sightings.get(name);
+    const mark = before === undefined ? undefined : await this.#mark(name);
+    if (before !== undefined && mark !== undefined && !mayHaveChanged(before, mark)) {
+      return renewed(before, mark, this.#clock);
+    }
+    const id = name.slice(0, -'.json'.length);
+    if (!safeName.test(id)) throw new UnusableFileError('its name is not the id of an instance');
+    return withSmallFile(join(this.directory, name), ({ text, stats }) =>
+      sighted(before, markOf(stats), decodeRecord(text, this.service, id), this.#clock),
+    );
+  }
+
+  /** Undefined when it cannot be had, for a reason that reading the file will tell. */
+  async #mark(name: string): Promise<FileMark | undefined> {
+    return lstat(join(this.directory, name), { bigint: true }).then(markOf, () => undefined);
+  }
+
+  #forget(name: string): void {
+    if (this.#sightings.delete(name)) this.#order = undefined;
   }
 
   #skip(name: string, reason: string): void {
+    if (this.#skipped.get(name) === reason) return;
+    this.#skipped.set(name, reason);
     const file = join(this.directory, name);
     log('skipped %s: %s', file, reason);
     this.#onSkipped({ file, reason });
   }
 
-  /** The record in a file; undefined when it is gone. Throws as {@link readSmallFile} and {@link decodeRecord} do. */
-  async read(name: string): Promise<RegistryRecord | undefined> {
-    const id = name.slice(0, -'.json'.length);
-    if (!safeName.test(id)) throw new UnusableFileError('its name is not the id of an instance');
-    const text = await readSmallFile(join(this.directory, name));
-    return text === undefined ? undefined : decodeRecord(text, this.service, id);
-  }
-
-  #sighting(name: string, stamp: string, record?: RegistryRecord): Sighting {
-    const before = this.#sightings.get(name);
-    if (before?.stamp === stamp) return before;
-    const now = this.#clock.now();
-    if (record === undefined) return { stamp, since: now, deadline: Number.POSITIVE_INFINITY };
-    const left = Math.min(record.ttl, record.expiresAt - this.#clock.wallTime());
-    return { stamp, since: now, deadline: now + left };
-  }
-
   /** A registration is dead for good when nothing renewed it for a whole `ttl` past its end, all under our eyes. */
-  async #removeIfDead(
-    name: string,
-    { since, deadline, stamp }: Sighting,
-    record?: RegistryRecord,
-  ): Promise<void> {
-    const now = this.#clock.now();
-    if (name.endsWith('.tmp')) {
-      if (now - since > abandonedAfter) await this.#remove(name);
-    } else if (record !== undefined && now > Math.max(since, deadline) + record.ttl) {
-      // Its owner may have woken up this very moment. If it does so later, it finds itself lost and registers again.
-      const newest = await this.read(name).catch(() => undefined);
-      if (newest !== undefined && stampOf(newest) === stamp) await this.#remove(name);
-    }
+  async #removeIfDead(name: string, { since, deadline, record, mark }: Sighting): Promise<void> {
+    if (this.#clock.now() <= Math.max(since, deadline) + record.ttl) return;
+    // Its owner may have woken up this very moment. If it does so later, it finds itself lost and registers again.
+    const newest = await this.#mark(name);
+    if (newest?.identity === mark.identity && newest.modified === mark.modified) await this.#remove(name);
   }
 
   async #remove(name: string): Promise<void> {
@@ -177,6 +229,6 @@ export class Shelf {
   }
 }
 
-function stampOf(record: RegistryRecord): string {
-  return `${record.token} ${record.expiresAt}`;
+function isRegistration(name: string): boolean {
+  return name.endsWith('.json');
 }

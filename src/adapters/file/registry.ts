@@ -2,10 +2,10 @@
  * A registry in a directory: several processes of one machine share it with nothing installed.
  *
  * `<directory>/<service>/<id>.json` is one registration. It is replaced whole (temporary file, then rename), so a
- * reader never sees half of one. Its owner rewrites it with every heartbeat. Nobody needs to clean up after a process
+ * reader never sees half of one. A heartbeat sets its time of change, so readers need not read it again. Nobody needs to clean up after a process
  * that was killed: its file expires, and readers remove it some time later.
  */
-import { lstat, mkdir, readdir, rename, unlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Duration } from '../../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../../core/emitter.ts';
@@ -18,7 +18,8 @@ import type {
   ServiceInstance,
 } from '../../ports/registry-backend.ts';
 import { Bell } from './bell.ts';
-import { codeOf, encodeRecord, type RegistryRecord, UnusableFileError } from './registry-record.ts';
+import { FileEntry } from './registry-entry.ts';
+import { codeOf } from './registry-record.ts';
 import { Shelf, type ShelfView, type SkippedFile, safeName } from './registry-shelf.ts';
 
 /** Options of {@link fileRegistry}. */
@@ -94,7 +95,7 @@ class DirectoryRegistry implements FileRegistry {
     signal?.throwIfAborted();
     checkName(instance.id);
     const shelf = this.#shelf(instance.service);
-    const entry = new FileEntry(shelf, instance, ttl, this.#runtime);
+    const entry = new FileEntry(shelf.directory, instance, ttl, this.#runtime);
     await mkdir(this.#root, { recursive: true, mode: 0o700 });
     this.#rootSeen = true;
     await mkdir(shelf.directory).catch((error) => {
@@ -122,8 +123,8 @@ class DirectoryRegistry implements FileRegistry {
     return (await this.#look(this.#shelf(service))).instances;
   }
 
-  async #look(shelf: Shelf): Promise<ShelfView> {
-    const view = await shelf.look();
+  async #look(shelf: Shelf, names?: ReadonlySet<string>): Promise<ShelfView> {
+    const view = await shelf.look(names);
     if (view.there) {
       this.#rootSeen = true;
     } else {
@@ -148,19 +149,26 @@ class DirectoryRegistry implements FileRegistry {
 
   async *watch(service: string, signal: AbortSignal): AsyncGenerator<readonly ServiceInstance[], void> {
     const shelf = this.#shelf(service);
-    const bell = new Bell(shelf.directory, this.#runtime.clock);
+    const { clock } = this.#runtime;
+    const bell = new Bell(shelf.directory, clock);
+    let seen: readonly ServiceInstance[] | undefined;
     let before: string | undefined;
+    let changed: ReadonlySet<string> | undefined;
+    let lookAt = 0;
     try {
       while (!signal.aborted) {
-        // Before looking, so that no change falls in between.
-        bell.attach();
-        const { there, instances, nextExpiry } = await this.#look(shelf);
-        // A directory that comes again is another one, in which the bell does not hang.
-        if (!there) bell.detach();
-        const now = JSON.stringify(instances);
+        const start = clock.now();
+        // Before looking, so that no change falls in between. What changed before it listened, it does not name.
+        const whole = (await bell.attach()) || changed === undefined || clock.now() >= lookAt;
+        const { instances, nextExpiry } = await this.#look(shelf, whole ? undefined : changed);
+        if (whole) lookAt = clock.now() + this.#pollInterval;
+        const now = instances === seen ? before : JSON.stringify(instances);
         if (now !== before && !signal.aborted) yield instances;
+        seen = instances;
         before = now;
-        await bell.rung(Math.min(this.#pollInterval, nextExpiry), signal);
+        const end = clock.now();
+        // Gathers changes for as long as telling of the last ones took, so that half of the time is left to others.
+        changed = await bell.rung(Math.min(lookAt - end, nextExpiry), signal, end - start);
       }
     } finally {
       bell.detach();
@@ -186,110 +194,15 @@ class DirectoryRegistry implements FileRegistry {
   }
 }
 
-/** One registration of ours. Its operations run one after the other. */
-class FileEntry implements RegistrationHandle {
-  readonly #shelf: Shelf;
-  readonly #ttl: number;
-  readonly #runtime: Runtime;
-  readonly #token: string;
-  readonly #file: string;
-  #instance: ServiceInstance;
-  #expiresAt = 0;
-  /** As `#expiresAt`, on the monotonic clock: what decides whether it is we who let it expire. */
-  #deadline = 0;
-  #queue: Promise<unknown> = Promise.resolve();
-
-  constructor(shelf: Shelf, instance: ServiceInstance, ttl: number, runtime: Runtime) {
-    this.#shelf = shelf;
-    this.#instance = instance;
-    this.#ttl = ttl;
-    this.#runtime = runtime;
-    this.#token = runtime.id();
-    this.#file = `${instance.id}.json`;
-  }
-
-  /** Write it with a whole `ttl` ahead. */
-  async write(): Promise<void> {
-    const { clock } = this.#runtime;
-    this.#expiresAt = clock.wallTime() + this.#ttl;
-    this.#deadline = clock.now() + this.#ttl;
-    await this.#replace();
-  }
-
-  renew(signal?: AbortSignal): Promise<'renewed' | 'lost'> {
-    return this.#inTurn(signal, async () => {
-      if (this.#runtime.clock.now() >= this.#deadline || !(await this.#isOurs())) return 'lost';
-      await this.write();
-      return 'renewed';
-    });
-  }
-
-  setStatus(status: ServiceInstance['status'], signal?: AbortSignal): Promise<void> {
-    return this.#inTurn(signal, async () => {
-      this.#instance = { ...this.#instance, status };
-      if (await this.#isOurs()) await this.#replace();
-    });
-  }
-
-  deregister(signal?: AbortSignal): Promise<void> {
-    return this.#inTurn(signal, async () => {
-      if (!(await this.#isOurs())) return;
-      await unlink(join(this.#shelf.directory, this.#file)).catch(ignoreMissing);
-    });
-  }
-
-  /** Whether the file is there, and not of another registration of the same id. */
-  async #isOurs(): Promise<boolean> {
-    try {
-      return (await this.#shelf.read(this.#file))?.token === this.#token;
-    } catch (error) {
-      // Somebody has broken the file: the registration is no longer known.
-      if (error instanceof UnusableFileError) return false;
-      throw error;
-    }
-  }
-
-  async #replace(): Promise<void> {
-    const record: RegistryRecord = {
-      expiresAt: this.#expiresAt,
-      ttl: this.#ttl,
-      token: this.#token,
-      instance: this.#instance,
-    };
-    const mark = `${process.pid}-${this.#runtime.random().toString(36).slice(2)}`;
-    const temporary = join(this.#shelf.directory, `.${this.#instance.id}.${mark}.tmp`);
-    try {
-      await writeFile(temporary, encodeRecord(record), { flag: 'wx' });
-      await rename(temporary, join(this.#shelf.directory, this.#file));
-    } catch (error) {
-      await unlink(temporary).catch(() => {});
-      throw error;
-    }
-  }
-
-  #inTurn<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-    const turn = this.#queue.then(() => {
-      signal?.throwIfAborted();
-      return work();
-    });
-    this.#queue = turn.catch(() => {});
-    return turn;
-  }
-}
-
 function checkName(name: string): void {
   if (!safeName.test(name)) throw new Error(`${JSON.stringify(name)} cannot be the name of a file`);
-}
-
-function ignoreMissing(error: unknown): void {
-  if (codeOf(error) !== 'ENOENT') throw error;
 }
 
 async function isDirectory(path: string): Promise<boolean> {
   try {
     return (await lstat(path)).isDirectory();
   } catch (error) {
-    ignoreMissing(error);
-    return false;
+    if (codeOf(error) === 'ENOENT') return false;
+    throw error;
   }
 }

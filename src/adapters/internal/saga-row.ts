@@ -1,7 +1,16 @@
 /** A saga's record as rows keep it: JSON as text beside plain columns. Shared by the stores that speak rows. */
+import { InvalidPayloadError } from '../../core/errors.ts';
 import { messageOf } from '../../core/holdfast-error.ts';
 import { isPlainObject, type JsonValue, parseJson, stringifyJson } from '../../core/json.ts';
-import type { NewSaga, SagaRecord, SagaStatus, StepRecord, StepStatus } from '../../ports/saga-store.ts';
+import type {
+  NewSaga,
+  RepairAction,
+  RepairRecord,
+  SagaRecord,
+  SagaStatus,
+  StepRecord,
+  StepStatus,
+} from '../../ports/saga-store.ts';
 
 /** The columns of one record. */
 export interface SagaRow {
@@ -14,6 +23,8 @@ export interface SagaRow {
   /** JSON text of an array. */
   readonly steps: string;
   readonly reason: string | null;
+  /** JSON text of an array; null when it is empty. */
+  readonly repairs: string | null;
   readonly epoch: number;
   readonly version: number;
   readonly created_at: number;
@@ -34,6 +45,7 @@ const stepStatuses: Readonly<Record<StepStatus, true>> = {
   failed: true,
   undone: true,
 };
+const repairActions: Readonly<Record<RepairAction, true>> = { retry: true, skip: true, resolve: true };
 
 /** Whether a status is one in which a saga has work left that a worker can do. */
 export function isClaimable(status: string): boolean {
@@ -50,6 +62,7 @@ export function newRow(saga: NewSaga): SagaRow {
     input: stringifyJson(saga.input, `the input of saga ${saga.id}`),
     steps: '[]',
     reason: null,
+    repairs: null,
     epoch: 1,
     version: 0,
     created_at: saga.createdAt,
@@ -62,6 +75,18 @@ export function encodeSteps(record: SagaRecord): string {
   return stringifyJson(record.steps, `the steps of saga ${record.id}`);
 }
 
+/** The repairs as text, null when there are none. @throws InvalidPayloadError when one is not JSON. */
+export function encodeRepairs({ id, repairs = [] }: SagaRecord): string | null {
+  return repairs.length === 0 ? null : stringifyJson(repairs, `the repairs of saga ${id}`);
+}
+
+/** The record of a row that is to be written again. @throws InvalidPayloadError when it cannot be decoded. */
+export function decodeForRepair(row: SagaRow): SagaRecord {
+  const { record, decoded } = decodeRow(row);
+  if (decoded) return record;
+  throw new InvalidPayloadError(`saga ${row.id}`, `${record.reason}; mend the stored row first`);
+}
+
 /** The record of a row. Never throws: what cannot be decoded comes back parked, with the reason. */
 export function decodeRow(row: SagaRow): { readonly record: SagaRecord; readonly decoded: boolean } {
   const { id, saga, hash, epoch, version, created_at: createdAt, updated_at: updatedAt } = row;
@@ -72,7 +97,8 @@ export function decodeRow(row: SagaRow): { readonly record: SagaRecord; readonly
     if (!Object.hasOwn(sagaStatuses, row.status)) throw new TypeError(`unknown status ${row.status}`);
     const status = row.status as SagaStatus;
     const reason = row.reason === null ? {} : { reason: row.reason };
-    return { record: { ...plain, status, input, steps, ...reason }, decoded: true };
+    const repairs = row.repairs === null ? {} : { repairs: toRepairs(parseJson(row.repairs, 'repairs')) };
+    return { record: { ...plain, status, input, steps, ...reason, ...repairs }, decoded: true };
   } catch (error) {
     const reason = `the stored record cannot be decoded: ${messageOf(error)}`;
     return { record: { ...plain, status: 'parked', input: null, steps: [], reason }, decoded: false };
@@ -90,4 +116,17 @@ function toSteps(value: JsonValue): readonly StepRecord[] {
     if (!known) throw new TypeError(`steps[${index}] is not the record of a step`);
   }
   return value as unknown as readonly StepRecord[];
+}
+
+function toRepairs(value: JsonValue): readonly RepairRecord[] {
+  if (!Array.isArray(value)) throw new TypeError('repairs is not an array');
+  for (const [index, repair] of value.entries()) {
+    const known =
+      isPlainObject(repair) &&
+      Object.hasOwn(repairActions, String(repair.action)) &&
+      typeof repair.by === 'string' &&
+      typeof repair.at === 'number';
+    if (!known) throw new TypeError(`repairs[${index}] is not the record of a repair`);
+  }
+  return value as unknown as readonly RepairRecord[];
 }

@@ -8,7 +8,15 @@ import type {
   SagaRecord,
   SagaStore,
 } from '../../ports/saga-store.ts';
-import { decodeRow, encodeSteps, isClaimable, newRow, type SagaRow } from '../internal/saga-row.ts';
+import {
+  decodeForRepair,
+  decodeRow,
+  encodeRepairs,
+  encodeSteps,
+  isClaimable,
+  newRow,
+  type SagaRow,
+} from '../internal/saga-row.ts';
 
 /** Options of {@link memorySagaStore}. */
 export interface MemorySagaStoreOptions {
@@ -65,8 +73,8 @@ class MemorySagaStore implements SagaStore {
     const { status, epoch, version, reason = null } = record;
     if (slot === undefined || slot.row.epoch !== epoch || slot.row.version !== version) return false;
     const steps = encodeSteps(record);
-    const row = { ...slot.row, status, steps, reason, version: version + 1, updated_at: record.updatedAt };
-    this.#put(row, slot.owner);
+    const written = { status, steps, reason, repairs: encodeRepairs(record), updated_at: record.updatedAt };
+    this.#put({ ...slot.row, ...written, version: version + 1 }, slot.owner);
     return true;
   }
 
@@ -85,6 +93,16 @@ class MemorySagaStore implements SagaStore {
     }
     this.#extend(lease);
     return claimed;
+  }
+
+  async take(id: string, lease: Lease): Promise<SagaRecord | undefined> {
+    const slot = this.#slots.get(id);
+    if (slot === undefined || (isClaimable(slot.row.status) && this.#isAlive(slot.owner))) return undefined;
+    const next = { ...slot.row, epoch: slot.row.epoch + 1 };
+    const record = decodeForRepair(next);
+    this.#put(next, lease.owner);
+    this.#extend(lease);
+    return record;
   }
 
   async heartbeat(lease: Lease): Promise<boolean> {

@@ -3,6 +3,7 @@
  * synchronously.
  */
 import { StoreError } from '../../core/errors.ts';
+import { HoldfastError } from '../../core/holdfast-error.ts';
 
 /** A prepared statement. Texts, numbers and null are bound; drivers' own types differ in how they say so. */
 export interface SqliteStatement {
@@ -45,11 +46,32 @@ export function transact<T>(database: SqliteDatabase, operation: string, work: (
   });
 }
 
-/** @throws StoreError for whatever `work` throws. */
+/** @throws StoreError for whatever `work` throws; what the library itself threw is passed on as it is. */
 export function guard<T>(operation: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    throw error instanceof StoreError ? error : new StoreError('sqlite', operation, error);
+    throw error instanceof HoldfastError ? error : new StoreError('sqlite', operation, error);
   }
+}
+
+/** Whether the database is kept in a file, and not in memory or in a file that goes when it is closed. */
+export function isInFile(database: SqliteDatabase): boolean {
+  const files = database.prepare('PRAGMA database_list').all() as {
+    readonly name: string;
+    readonly file: string;
+  }[];
+  return files.some(({ name, file }) => name === 'main' && file !== '');
+}
+
+/**
+ * What a committed write survives, by the journal that the database has and `synchronous` of FULL (WAL) or EXTRA. Not
+ * every file system, driver or open database lets the journal be changed.
+ *
+ * @see https://sqlite.org/pragma.html#pragma_journal_mode
+ */
+export function durabilityOf(journalMode: string, inFile: boolean): string {
+  if (!inFile) return 'nothing: it ends with the process';
+  if (['wal', 'delete', 'truncate', 'persist'].includes(journalMode)) return 'power loss';
+  return `process, unless it dies within a write: with journal_mode=${journalMode} that may spoil the file`;
 }

@@ -10,8 +10,23 @@ import type {
   SagaRecord,
   SagaStore,
 } from '../../ports/saga-store.ts';
-import { decodeRow, encodeSteps, newRow, type SagaRow } from '../internal/saga-row.ts';
-import { guard, type SqliteDatabase, type SqliteStatement, transact } from './database.ts';
+import {
+  decodeForRepair,
+  decodeRow,
+  encodeRepairs,
+  encodeSteps,
+  isClaimable,
+  newRow,
+  type SagaRow,
+} from '../internal/saga-row.ts';
+import {
+  durabilityOf,
+  guard,
+  isInFile,
+  type SqliteDatabase,
+  type SqliteStatement,
+  transact,
+} from './database.ts';
 import { prepareSchema, sagaTables } from './schema.ts';
 
 /** Options of {@link sqliteSagaStore}. */
@@ -59,7 +74,7 @@ export function sqliteSagaStore(options: SqliteSagaStoreOptions): SagaStore {
 }
 
 const columns =
-  'id, saga, hash, status, input, steps, reason, epoch, version, created_at, updated_at' as const;
+  'id, saga, hash, status, input, steps, reason, repairs, epoch, version, created_at, updated_at' as const;
 
 /** A row as the driver gives it; one set to safe integers gives them as BigInt. */
 function toRow(raw: unknown): SagaRow {
@@ -88,7 +103,7 @@ class SqliteSagaStore implements SagaStore {
     this.#leases = leases;
   }
 
-  /** Known for sure once started: a database in memory ends with the process. */
+  /** Known for sure once started: it depends on the journal that the database got. */
   get durability(): string {
     return this.#durability;
   }
@@ -99,8 +114,9 @@ class SqliteSagaStore implements SagaStore {
       this.#database.exec(`PRAGMA busy_timeout = ${Math.ceil(this.#busyTimeout)}`);
       const mode = this.#database.prepare('PRAGMA journal_mode = WAL').get();
       const { journal_mode: journalMode } = mode as { readonly journal_mode: string };
-      if (journalMode !== 'wal') this.#durability = 'nothing: it ends with the process';
-      this.#database.exec('PRAGMA synchronous = FULL');
+      // EXTRA is FULL, and makes the end of a rollback journal as durable as WAL's commits are.
+      this.#database.exec(`PRAGMA synchronous = ${journalMode === 'wal' ? 'FULL' : 'EXTRA'}`);
+      this.#durability = durabilityOf(journalMode, isInFile(this.#database));
       prepareSchema(this.#database, this.#prefix);
     });
   }
@@ -108,9 +124,9 @@ class SqliteSagaStore implements SagaStore {
   async create(saga: NewSaga, lease: Lease): Promise<{ created: boolean; record: SagaRecord }> {
     const row = newRow(saga);
     return transact(this.#database, 'create', () => {
-      const insert = `INSERT INTO ${this.#sagas} (${columns}, owner) VALUES (${'?, '.repeat(11)}?) ON CONFLICT (id) DO NOTHING`;
-      const { id, hash, status, input, steps, reason, epoch, version, created_at, updated_at } = row;
-      const values = [id, saga.saga, hash, status, input, steps, reason, epoch, version] as const;
+      const insert = `INSERT INTO ${this.#sagas} (${columns}, owner) VALUES (${'?, '.repeat(12)}?) ON CONFLICT (id) DO NOTHING`;
+      const { id, hash, status, input, steps, reason, repairs, epoch, version, created_at, updated_at } = row;
+      const values = [id, saga.saga, hash, status, input, steps, reason, repairs, epoch, version] as const;
       const { changes } = this.#prepare(insert).run(...values, created_at, updated_at, lease.owner);
       if (Number(changes) === 1) {
         this.#extend(lease);
@@ -121,14 +137,15 @@ class SqliteSagaStore implements SagaStore {
   }
 
   async update(record: SagaRecord): Promise<boolean> {
-    const steps = encodeSteps(record);
+    const [steps, repairs] = [encodeSteps(record), encodeRepairs(record)];
     const { id, status, reason = null, epoch, version, updatedAt } = record;
     // One statement is a transaction of its own.
     return guard('update', () => {
-      const write = `UPDATE ${this.#sagas} SET status = ?, steps = ?, reason = ?, updated_at = ?, version = version + 1
+      const write = `UPDATE ${this.#sagas}
+        SET status = ?, steps = ?, reason = ?, repairs = ?, updated_at = ?, version = version + 1
         WHERE id = ? AND epoch = ? AND version = ?`;
-      const { changes } = this.#prepare(write).run(status, steps, reason, updatedAt, id, epoch, version);
-      return Number(changes) === 1;
+      const values = [status, steps, reason, repairs, updatedAt] as const;
+      return Number(this.#prepare(write).run(...values, id, epoch, version).changes) === 1;
     });
   }
 
@@ -160,17 +177,34 @@ class SqliteSagaStore implements SagaStore {
   #take(row: SagaRow, owner: string, now: number): SagaRecord {
     const next = { ...row, epoch: row.epoch + 1 };
     const { record, decoded } = decodeRow(next);
-    if (decoded) {
-      this.#prepare(`UPDATE ${this.#sagas} SET owner = ?, epoch = ? WHERE id = ?`).run(
-        owner,
-        next.epoch,
-        row.id,
-      );
-    } else {
+    if (decoded) this.#own(next, owner);
+    else {
       const park = `UPDATE ${this.#sagas} SET status = 'parked', reason = ?, epoch = ?, updated_at = ? WHERE id = ?`;
       this.#prepare(park).run(record.reason ?? null, next.epoch, now, row.id);
     }
     return record;
+  }
+
+  #own({ id, epoch }: SagaRow, owner: string): void {
+    this.#prepare(`UPDATE ${this.#sagas} SET owner = ?, epoch = ? WHERE id = ?`).run(owner, epoch, id);
+  }
+
+  async take(id: string, lease: Lease): Promise<SagaRecord | undefined> {
+    return transact(this.#database, 'take', () => {
+      const row = this.#find(id);
+      if (row === undefined || (isClaimable(row.status) && this.#isHeld(id))) return undefined;
+      const next = { ...row, epoch: row.epoch + 1 };
+      const record = decodeForRepair(next);
+      this.#own(next, lease.owner);
+      this.#extend(lease);
+      return record;
+    });
+  }
+
+  #isHeld(id: string): boolean {
+    const select = `SELECT 1 FROM ${this.#leases} AS l, ${this.#sagas} AS s
+      WHERE s.id = ? AND l.owner = s.owner AND l.expires_at > ?`;
+    return this.#prepare(select).all(id, this.#clock.wallTime()).length > 0;
   }
 
   async heartbeat({ owner, ttl }: Lease): Promise<boolean> {

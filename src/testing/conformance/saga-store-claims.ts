@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { InvalidPayloadError } from '../../core/errors.ts';
 import { all, ids, newSaga, type SagaStoreTests } from './saga-store-harness.ts';
 
 /** Who gets which saga. */
@@ -61,6 +62,66 @@ export const claims: SagaStoreTests = {
       [['a', 2]],
     );
     assert.deepEqual(await store.claim(all(10, ['a', 'b']), first), []);
+  },
+};
+
+/** How a person's repair gets one record. */
+export const taking: SagaStoreTests = {
+  'takes one record that nobody holds, whatever its status and definition, and fences off whoever had it':
+    async ({ store }, first, second) => {
+      const statuses = ['running', 'compensating', 'completed', 'compensated', 'parked', 'resolved'] as const;
+      for (const status of statuses) {
+        const { record } = await store.create({ ...newSaga(status), saga: `own ${status}` }, first);
+        await store.update({ ...record, status });
+      }
+      await store.release(first.owner);
+      for (const status of statuses) {
+        const before = (await store.get(status))!;
+        const taken = (await store.take(status, second))!;
+        assert.deepEqual(taken, { ...before, epoch: before.epoch + 1 });
+        assert.deepEqual(await store.get(status), taken);
+        assert.equal(await store.update({ ...before, reason: 'stale' }), false);
+        assert.equal(await store.update({ ...taken, reason: 'new' }), true);
+      }
+    },
+
+  'takes nothing that somebody holds, the taker included, and no unknown id': async (
+    { store, another, pass },
+    first,
+    second,
+  ) => {
+    const { record } = await store.create(newSaga('a'), first);
+    assert.equal(await store.take('a', first), undefined);
+    assert.equal(await (await another()).take('a', second), undefined);
+    assert.equal(await store.take('unknown', second), undefined);
+    assert.deepEqual(await store.get('a'), record);
+    await pass(first.ttl + 1);
+    assert.equal((await store.take('a', second))?.epoch, record.epoch + 1);
+    assert.equal(await store.take('a', first), undefined);
+  },
+
+  'takes what is parked also while its last owner lives': async ({ store, another }, first, second) => {
+    const { record } = await store.create(newSaga('a'), first);
+    await store.update({ ...record, status: 'parked', reason: 'why' });
+    const taken = await (await another()).take('a', second);
+    assert.equal(taken?.reason, 'why');
+    assert.equal((await store.take('a', first))?.epoch, record.epoch + 2);
+    assert.equal(await store.update({ ...taken, status: 'running' }), false);
+  },
+
+  'gives what is taken and set going to the taker, and begins its lease': async (
+    { store, pass },
+    first,
+    second,
+  ) => {
+    const { record } = await store.create(newSaga('a'), first);
+    await store.update({ ...record, status: 'parked' });
+    await pass(first.ttl + 1);
+    const taken = (await store.take('a', second))!;
+    assert.equal(await store.heartbeat(second), true);
+    assert.equal(await store.update({ ...taken, status: 'running' }), true);
+    assert.deepEqual(await store.claim(all(), first), []);
+    assert.deepEqual(ids(await store.claim(all(), second)), ['a']);
   },
 };
 
@@ -130,6 +191,9 @@ export const poison: SagaStoreTests = {
         ['c', 'running'],
       ],
     );
+    const before = await store.get('b');
+    await assert.rejects(store.take('b', first), InvalidPayloadError);
+    assert.deepEqual(await store.get('b'), before);
     await store.release(second.owner);
     assert.deepEqual(ids(await store.claim(all(), first)), ['a', 'c']);
     assert.equal((await store.list({ status: 'parked' })).length, 1);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { claims, leases, poison } from './saga-store-claims.ts';
+import { claims, leases, poison, taking } from './saga-store-claims.ts';
 import { all, ids, newSaga, type SagaStoreHarness, type SagaStoreTests } from './saga-store-harness.ts';
 import { declaredIt, type Exceptions, type TestApi } from './test-api.ts';
 
@@ -20,7 +20,8 @@ export function sagaStoreConformance(options: SagaStoreConformanceOptions): void
   const { ttl = 1_000, open } = options;
   const it = declaredIt(options, options.except);
   options.describe(`SagaStore: ${options.name}`, () => {
-    for (const [name, test] of Object.entries({ ...records, ...fencing, ...claims, ...leases, ...poison })) {
+    const tests = { ...records, ...fencing, ...claims, ...taking, ...leases, ...poison };
+    for (const [name, test] of Object.entries(tests)) {
       it(name, async () => {
         const harness = await open();
         try {
@@ -62,17 +63,28 @@ const records: SagaStoreTests = {
       { name: 'hold', status: 'undone', output: { id: 7, list: [] }, at: 1_001.5 },
       { name: 'tax', status: 'done', output: null, at: 1_002 },
       { name: 'void', status: 'done', at: 1_002 },
+      { name: 'late', status: 'undone', skipped: true, at: 1_002 },
       { name: 'pay', status: 'refused', error: 'no; DROP TABLE \'"`', at: 1_003 },
+    ] as const;
+    const [by, reason] = ['Zoë 🪸', "it's"];
+    const repairs = [
+      { action: 'retry', by, reason, parked: '', at: 1_002.5 },
+      { action: 'skip', by, reason, parked: 'tried', step: 'late', at: 1_003 },
     ] as const;
     const next = {
       ...record,
       status: 'compensating',
       reason: 'ünïcode 🪸',
       steps,
+      repairs,
       updatedAt: 1_003,
     } as const;
     assert.equal(await store.update(next), true);
-    assert.deepEqual(await store.get('a'), { ...next, version: record.version + 1 });
+    const written = { ...next, version: record.version + 1 };
+    assert.deepEqual(await store.get('a'), written);
+    assert.deepEqual(await store.list({}), [written]);
+    await store.release(first.owner);
+    assert.deepEqual(await store.claim(all(), first), [{ ...written, epoch: record.epoch + 1 }]);
   },
 
   'shares no object with its caller': async ({ store }, first) => {

@@ -18,6 +18,8 @@ export class Incarnation {
   readonly underWay: Map<string, number> = new Map();
   readonly died: Promise<void>;
   alive = true;
+  /** What was taken for a repair that is not yet written: nothing is executed before it is. */
+  readonly #repairing: Set<string> = new Set();
   #frozenUntil = 0;
   readonly #world: World;
   #die: () => void = () => {};
@@ -81,13 +83,20 @@ export class Incarnation {
       },
       update: async (record) => {
         const written = await call(() => this.#world.witness(record, () => store.update(record)));
-        if (!written) await this.#suspect(record);
+        const repairs = this.#repairing.delete(`${record.id} ${record.epoch}`);
+        if (repairs && written) this.fenced.delete(record.id);
+        if (!repairs && !written) await this.#suspect(record);
         return written;
       },
       claim: async (request, lease) => {
         const claimed = await call(() => store.claim(request, lease));
         for (const { id } of claimed) this.fenced.delete(id);
         return claimed;
+      },
+      take: async (id, lease) => {
+        const taken = await call(() => store.take(id, lease));
+        if (taken !== undefined) this.#repairing.add(`${id} ${taken.epoch}`);
+        return taken;
       },
       heartbeat: (lease) => call(() => store.heartbeat(lease)),
       release: (owner) => call(() => store.release(owner)),

@@ -19,6 +19,8 @@ export interface Place {
 
 export class Ledger {
   readonly breaches: string[] = [];
+  /** Steps that an operator skipped, or whose undo: `id/step`. What they say need not be so. */
+  readonly skipped: Set<string> = new Set();
   /** What each saga has moved; all of them together with the bank's counter-entries must be nothing. */
   readonly balance: Map<string, number> = new Map();
   #bank = 0;
@@ -37,6 +39,10 @@ export class Ledger {
     }
     entries[step] ??= { applied: 0, live: false, undone: false };
     return entries[step];
+  }
+
+  isSkipped({ id, step }: Place): boolean {
+    return this.skipped.has(`${id}/${step}`);
   }
 
   /** Whether the key had its effect, or never will, or is new. */

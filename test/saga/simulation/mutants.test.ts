@@ -44,7 +44,7 @@ describe('the simulation finds what breaks the engine', () => {
     async (_name, mutant, index) => {
       const engine = await breed(mutant, index);
       let breaches: readonly string[] = [];
-      for (let seed = 1; seed <= 50 && breaches.length === 0; seed += 1) {
+      for (let seed = 1; seed <= 200 && breaches.length === 0; seed += 1) {
         ({ breaches } = await simulate(engine, seed, 100));
       }
       expect(breaches).not.toEqual([]);

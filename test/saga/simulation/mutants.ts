@@ -135,6 +135,24 @@ export const mutants: readonly Mutant[] = [
     "const written = await store.call('update', (s) => s.update(next)).catch(() => true);",
   ),
   mutant(
+    'an operator turns a saga forward again',
+    'saga/journal.ts',
+    "return { status: 'compensating', reason: turnOf(turn) };",
+    "return { status: 'running', reason: turnOf(turn) };",
+  ),
+  mutant(
+    'an operator skips a pivot in doubt',
+    'saga/repair.ts',
+    "if (kind === 'pivot') {",
+    "if (kind === 'pivot' && false) {",
+  ),
+  mutant(
+    'a repair forgets those before it',
+    'saga/journal.ts',
+    'repairs: [...(record.repairs ?? []), {',
+    'repairs: [{',
+  ),
+  mutant(
     'a crash is never made good',
     'saga/worker.ts',
     'for (const record of records) this.#takeOver(record);',

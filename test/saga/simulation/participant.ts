@@ -92,8 +92,10 @@ export class Participant {
     this.#expectOwned(id, `do ${step}`);
     if (!this.#process.alive || this.#process.fenced.has(id)) return;
     for (let before = 0; before < step; before += 1) {
-      const { applied } = this.#world.ledger.entry({ id, step: before });
-      if (applied === 0) this.#world.ledger.breach(`${id}: step ${step} before step ${before}`);
+      const { ledger } = this.#world;
+      const { applied } = ledger.entry({ id, step: before });
+      if (applied === 0 && !ledger.isSkipped({ id, step: before }))
+        this.#world.ledger.breach(`${id}: step ${step} before step ${before}`);
     }
   }
 
@@ -109,7 +111,8 @@ export class Participant {
     }
     for (let after = step + 1; after < shape.compensatable; after += 1) {
       const entry = ledger.entry({ id, step: after });
-      if (entry.live && !shape.harmless.has(after)) ledger.breach(`${id}: undo ${step} before undo ${after}`);
+      const excused = shape.harmless.has(after) || ledger.isSkipped({ id, step: after });
+      if (entry.live && !excused) ledger.breach(`${id}: undo ${step} before undo ${after}`);
     }
   }
 }

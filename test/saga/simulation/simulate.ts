@@ -1,5 +1,6 @@
 import { boot, type Process } from './boot.ts';
 import type { Engine } from './engine.ts';
+import { operate } from './operator.ts';
 import { World } from './world.ts';
 
 /** What came of a world. */
@@ -23,6 +24,7 @@ export async function simulate(engine: Engine, seed: number, sagas: number): Pro
   for (let tick = 0; tick < 1_000; tick += 1) {
     await world.clock.advance(200);
     disturb(world, processes, start);
+    await operate(world, processes);
     if (world.clock.now() > 10_000 && (await settled(world, ids))) break;
   }
   for (const id of ids) world.judge(id, await world.store.get(id));
@@ -68,6 +70,7 @@ function disturb(world: World, processes: Process[], start: () => Process): void
 }
 
 async function settled(world: World, ids: readonly string[]): Promise<boolean> {
+  if (world.repairsUnderWay > 0) return false;
   for (const id of ids) {
     const status = (await world.store.get(id))?.status;
     if (status === undefined || status === 'running' || status === 'compensating') return false;

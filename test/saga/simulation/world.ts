@@ -2,7 +2,7 @@ import type { SagaRecord, SagaStatus, SagaStore } from '../../../src/ports/saga-
 import { ManualClock } from '../../../src/testing/manual-clock.ts';
 import { seededRandom } from '../../../src/testing/test-runtime.ts';
 import type { Engine } from './engine.ts';
-import { Ledger } from './ledger.ts';
+import { Ledger, type Place } from './ledger.ts';
 
 /** The saga that all of a world's instances follow. */
 export interface Shape {
@@ -27,6 +27,8 @@ export class World {
   readonly shape: Shape;
   readonly engine: Engine;
   readonly counts: Map<string, number> = new Map();
+  /** What operators have asked of living processes and was not answered yet: it may still set a saga going. */
+  repairsUnderWay = 0;
   readonly #epochs: Map<string, number> = new Map();
   /** After this the world is kind, so that everything can come to its end. */
   readonly #kindFrom = 20_000;
@@ -80,6 +82,9 @@ export class World {
   /** What a participant does. A few sagas have a step that is never known to be done. */
   conduct(id: string, step: number): string {
     if (step >= this.shape.compensatable && id.endsWith('7')) return 'fail with effect';
+    // Longer than the runner asks, so that it parks in doubt; later it can be asked again.
+    if (step === this.shape.pivot && id.endsWith('5') && this.clock.now() < 12_000)
+      return 'fail without effect';
     if (this.isKind) return 'do';
     const roll = this.random();
     if (roll < 0.08) return 'refuse';
@@ -108,16 +113,31 @@ export class World {
     this.#epochs.set(id, newest);
     if (epoch < newest) this.ledger.breach(`${id}: epoch ${epoch} wrote over epoch ${newest}`);
     if (finals.includes(before.status)) this.ledger.breach(`${id}: ${before.status} became ${status}`);
-    if (before.status === 'compensating' && (status === 'running' || status === 'completed')) {
+    const turned = before.status === 'compensating' || before.steps.some((s) => s.status !== 'done');
+    if (turned && (status === 'running' || status === 'completed')) {
       this.ledger.breach(`${id}: it turned forward again`);
     }
+    this.#witnessRepairs(record, before);
     if (record.steps.length < before.steps.length) this.ledger.breach(`${id}: a step was forgotten`);
     this.#witnessSteps(record);
     return written;
   }
 
+  /** What is parked is touched by repairs only, and each is written down once, for ever. */
+  #witnessRepairs({ id, status, repairs = [] }: SagaRecord, before: SagaRecord): void {
+    const { repairs: known = [] } = before;
+    const added = before.status === 'parked' ? 1 : 0;
+    const kept = JSON.stringify(repairs.slice(0, known.length)) === JSON.stringify(known);
+    if (!kept || repairs.length !== known.length + added) {
+      this.ledger.breach(`${id}: ${repairs.length} repairs are written after ${known.length}`);
+    }
+    if (added > 0) this.count(`repaired to ${status}`);
+  }
+
   #witnessSteps({ id, steps }: SagaRecord): void {
-    for (const [step, { status }] of steps.entries()) {
+    for (const [step, { status, skipped }] of steps.entries()) {
+      if (skipped) this.#witnessSkip({ id, step }, status);
+      if (skipped) continue;
       const { applied, live, undone } = this.ledger.entry({ id, step });
       if (status === 'done' && applied === 0)
         this.ledger.breach(`${id}: step ${step} is written before it is done`);
@@ -125,6 +145,15 @@ export class World {
         this.ledger.breach(`${id}: step ${step} is written before it is undone`);
       }
     }
+  }
+
+  /** Only what comes after the pivot, or was to be undone, may be passed over. */
+  #witnessSkip(place: Place, status: string): void {
+    const { pivot, compensatable } = this.shape;
+    const behind = pivot !== undefined && place.step > pivot;
+    const honest = status === 'done' ? behind : place.step < compensatable;
+    if (!honest) this.ledger.breach(`${place.id}: step ${place.step} is skipped as ${status}`);
+    this.ledger.skipped.add(`${place.id}/${place.step}`);
   }
 
   /** Check a saga's end against the books. */
@@ -140,8 +169,10 @@ export class World {
       breach(`it is stuck ${record.status}`);
     if (record.status === 'parked' && !record.reason) breach('it is parked without a reason');
     const live = Array.from({ length: shape.steps }, (_, step) => ledger.entry({ id, step }).live);
-    if (record.status === 'completed' && !live.every(Boolean)) breach(`it is completed with effects ${live}`);
-    const left = live.filter((isLive, step) => isLive && !shape.harmless.has(step));
+    const excused = (step: number): boolean => ledger.isSkipped({ id, step });
+    const missing = live.some((isLive, step) => !isLive && !excused(step));
+    if (record.status === 'completed' && missing) breach(`it is completed with effects ${live}`);
+    const left = live.filter((isLive, step) => isLive && !shape.harmless.has(step) && !excused(step));
     if (record.status === 'compensated' && left.length > 0) breach(`it is compensated with effects ${live}`);
   }
 }
