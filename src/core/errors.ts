@@ -31,7 +31,6 @@ export class InvalidOptionsError extends HoldfastError {
 /** A feature was used whose optional package is not installed. The message holds the install command. */
 export class MissingPackageError extends HoldfastError {
   static override readonly code = 'HOLDFAST_MISSING_PACKAGE';
-
   constructor(packageName: string, feature: string, cause?: unknown) {
     super(`${feature} needs the package ${packageName}: npm install ${packageName}`, { cause });
   }
@@ -40,7 +39,6 @@ export class MissingPackageError extends HoldfastError {
 /** A method was called before `start()` or after `stop()`. */
 export class NotRunningError extends HoldfastError {
   static override readonly code = 'HOLDFAST_NOT_RUNNING';
-
   constructor(owner: string, state: string) {
     const early = state === 'idle' || state === 'starting';
     const advice = early ? 'call `await start()` first' : 'it is stopped for good; make a new one';
@@ -99,7 +97,6 @@ export class CircuitOpenError extends HoldfastError {
 /** All slots of a bulkhead are taken and its queue is full. */
 export class BulkheadFullError extends HoldfastError {
   static override readonly code = 'HOLDFAST_BULKHEAD_FULL';
-
   constructor(bulkhead: string, limit: number, queue: number) {
     super(`bulkhead ${bulkhead} is full: ${limit} running, ${queue} waiting`, { retryable: true });
   }
@@ -134,7 +131,6 @@ export class NoInstanceError extends HoldfastError {
 /** A registry backend could not do what was asked. Known instances stay in use meanwhile. */
 export class RegistryError extends HoldfastError {
   static override readonly code = 'HOLDFAST_REGISTRY';
-
   constructor(backend: string, operation: string, cause: unknown) {
     super(`registry ${backend} could not ${operation}: ${messageOf(cause)}`, { cause, retryable: true });
   }
@@ -165,7 +161,6 @@ export class ConfigInvalidError extends HoldfastError {
 /** A configuration source could not be read or parsed. */
 export class ConfigSourceError extends HoldfastError {
   static override readonly code = 'HOLDFAST_CONFIG_SOURCE';
-
   constructor(source: string, why: string, cause?: unknown) {
     super(`configuration source ${source}: ${why}`, { cause, retryable: true });
   }
@@ -174,7 +169,6 @@ export class ConfigSourceError extends HoldfastError {
 /** A saga's declaration is not one that can be run, such as an undo after the pivot. */
 export class InvalidSagaError extends HoldfastError {
   static override readonly code = 'HOLDFAST_INVALID_SAGA';
-
   constructor(saga: string, why: string) {
     super(`saga ${saga}: ${why}`);
   }
@@ -183,7 +177,6 @@ export class InvalidSagaError extends HoldfastError {
 /** A saga of this id exists with another input. */
 export class SagaConflictError extends HoldfastError {
   static override readonly code = 'HOLDFAST_SAGA_CONFLICT';
-
   constructor(saga: string, id: string) {
     super(`saga ${saga} ${id} was started before with another input; use a new id for new work`);
   }
@@ -192,10 +185,6 @@ export class SagaConflictError extends HoldfastError {
 /** No saga of this id, or no registered definition of this name and version. */
 export class UnknownSagaError extends HoldfastError {
   static override readonly code = 'HOLDFAST_UNKNOWN_SAGA';
-
-  constructor(why: string) {
-    super(why);
-  }
 }
 
 /** A saga ended compensated: a step was refused or failed and all that was done before it was undone. */
@@ -234,7 +223,6 @@ export class SagaResolvedError extends HoldfastError {
 /** A repair was refused: the saga is not parked, somebody else was first, or a skip would make the record untrue. */
 export class SagaRepairError extends HoldfastError {
   static override readonly code = 'HOLDFAST_SAGA_REPAIR';
-
   constructor(saga: string, sagaId: string, why: string) {
     super(`saga ${saga} ${sagaId} cannot be repaired so: ${why}`);
   }
@@ -255,7 +243,6 @@ export class RefusedError extends HoldfastError {
 /** A value cannot be stored or sent: not JSON, too large, or not what its schema says. */
 export class InvalidPayloadError extends HoldfastError {
   static override readonly code = 'HOLDFAST_INVALID_PAYLOAD';
-
   constructor(what: string, why: string, cause?: unknown) {
     super(`${what}: ${why}`, { cause });
   }
@@ -264,7 +251,6 @@ export class InvalidPayloadError extends HoldfastError {
 /** A store could not do what was asked; whether it took effect may be unknown. */
 export class StoreError extends HoldfastError {
   static override readonly code = 'HOLDFAST_STORE';
-
   constructor(store: string, operation: string, cause: unknown) {
     super(`store ${store} could not ${operation}: ${messageOf(cause)}`, { cause, retryable: true });
   }
@@ -291,7 +277,6 @@ export class ProblemError extends HoldfastError {
 /** An upstream could not be reached, broke off, or answered with a status that counts as a failure. */
 export class UpstreamError extends HoldfastError {
   static override readonly code = 'HOLDFAST_UPSTREAM';
-
   constructor(upstream: string, why: string, options: HoldfastErrorOptions = {}) {
     super(`upstream ${upstream}: ${why}`, options);
   }
@@ -300,7 +285,6 @@ export class UpstreamError extends HoldfastError {
 /** The supervised application exited or never became ready. */
 export class AppError extends HoldfastError {
   static override readonly code = 'HOLDFAST_APP';
-
   constructor(app: string, why: string, cause?: unknown) {
     super(`app ${app}: ${why}`, { cause });
   }
