@@ -22,8 +22,9 @@ const optionsSchema = z.strictObject({
 type Message = { readonly notice: CircuitNotice } | { readonly ask: true };
 
 /**
- * Tells notices between worker threads of one process, without a server. Processes of a cluster do not hear each other
- * this way. The channel is opened with the first watch or notice, and does not keep the process alive.
+ * Tells notices between worker threads of one process, without a server. Workers of `node:cluster` do not hear each
+ * other this way; they have `clusterCircuitStore`. The channel is opened with the first watch or notice, and does not
+ * keep the process alive.
  *
  * @throws InvalidOptionsError naming each option that is not acceptable.
  */

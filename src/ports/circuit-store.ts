@@ -1,5 +1,5 @@
 /**
- * CircuitStore: how siblings tell each other that a breaker has opened (memory, Redis, BroadcastChannel).
+ * CircuitStore: how siblings tell each other that a breaker has opened (memory, BroadcastChannel, cluster, Redis).
  *
  * Contract:
  * - **One notice is kept for each breaker and origin**: the last one published. An `open` one is kept until its
