@@ -1,8 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it, vi } from 'vitest';
-import { fileRegistry } from '../../../src/adapters/file/registry.ts';
+import { afterAll, expect, it, vi } from 'vitest';
 
 vi.mock('node:fs', async (original) => ({
   ...(await original<typeof import('node:fs')>()),
@@ -10,6 +9,11 @@ vi.mock('node:fs', async (original) => ({
     throw Object.assign(new Error('no space for more watches'), { code: 'ENOSPC' });
   },
 }));
+
+// Test files share their modules, and another file may have imported them without this disk.
+vi.resetModules();
+const { fileRegistry } = await import('../../../src/adapters/file/registry.ts');
+afterAll(() => void vi.resetModules());
 
 it('sees changes by looking, where the system cannot tell of them', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'holdfast-poll-'));

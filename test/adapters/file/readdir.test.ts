@@ -2,8 +2,7 @@ import type { PathLike } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it, vi } from 'vitest';
-import { fileRegistry } from '../../../src/adapters/file/registry.ts';
+import { afterAll, expect, it, vi } from 'vitest';
 
 const omitted = new Set<string>();
 
@@ -13,6 +12,11 @@ vi.mock('node:fs/promises', async (original) => {
     (await real.readdir(path)).filter((name) => !omitted.has(name));
   return { ...real, readdir };
 });
+
+// Test files share their modules, and another file may have imported them without this disk.
+vi.resetModules();
+const { fileRegistry } = await import('../../../src/adapters/file/registry.ts');
+afterAll(() => void vi.resetModules());
 
 it('does not miss an instance whose file was being replaced while the directory was listed', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'holdfast-readdir-'));

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../../../src/core/clock.ts';
 import type { SagaRecord, SagaStore } from '../../../src/ports/saga-store.ts';
-import type { World } from './world.ts';
+import { lease, type World } from './world.ts';
 
 /** Never settles: what a dead process has to say. */
 export const silence = <T>(): Promise<T> => new Promise(() => {});
@@ -82,10 +82,13 @@ export class Incarnation {
         return made;
       },
       update: async (record) => {
+        const sentAt = this.#world.clock.now();
         const written = await call(() => this.#world.witness(record, () => store.update(record)));
         const repairs = this.#repairing.delete(`${record.id} ${record.epoch}`);
         if (repairs && written) this.fenced.delete(record.id);
-        if (!repairs && !written) await this.#suspect(record);
+        // Nobody waits any more for an answer that is later than a third of the lease: it tells nothing.
+        const told = this.#world.clock.now() - sentAt < lease / 3;
+        if (!repairs && !written && told) await this.#suspect(record);
         return written;
       },
       claim: async (request, lease) => {
