@@ -25,6 +25,7 @@ import { CircuitPermit, type CircuitToken } from './circuit-token.ts';
 import type { CircuitBreakerEvents, CircuitMetrics, CircuitState, ForcedState } from './circuit-types.ts';
 import { UntimedCalls } from './circuit-untimed.ts';
 import { withoutStack } from './refusal.ts';
+import { rejectWith } from './rejection.ts';
 
 /** Options of {@link CircuitBreaker.trip}. */
 export interface TripOptions {
@@ -222,7 +223,7 @@ export class CircuitBreaker implements Policy {
       },
       (error) => {
         recorder.rejected(generation, startedAt, error);
-        throw error;
+        return rejectWith(error);
       },
     );
   }
@@ -250,7 +251,7 @@ export class CircuitBreaker implements Policy {
         off?.();
         if (begun) permit.rejected(error);
         else permit.ignore(error);
-        throw error;
+        return rejectWith(error);
       },
     );
   }

@@ -1,4 +1,5 @@
 import type { CircuitRecorder } from './circuit-recorder.ts';
+import { rejectWith } from './rejection.ts';
 
 /**
  * The calls of one closed period whose durations nobody asks for. All of them are settled by the same two functions,
@@ -7,7 +8,7 @@ import type { CircuitRecorder } from './circuit-recorder.ts';
 export class UntimedCalls {
   readonly generation: number;
   readonly resolved: <T>(result: T) => T;
-  readonly rejected: (error: unknown) => never;
+  readonly rejected: (error: unknown) => PromiseLike<never>;
 
   constructor(recorder: CircuitRecorder) {
     const { generation } = recorder.machine;
@@ -18,7 +19,7 @@ export class UntimedCalls {
     };
     this.rejected = (error) => {
       recorder.rejected(generation, unknownStart, error);
-      throw error;
+      return rejectWith(error);
     };
   }
 }

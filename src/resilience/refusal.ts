@@ -34,6 +34,8 @@ const refusals: ReadonlySet<string> = new Set([
  * event loop was blocked until the time was over.
  */
 export function isRefusal(error: unknown): boolean {
+  // All of ours have a code. Most errors of others have none, which is seen sooner than that they are not ours.
+  if (typeof (error as { code?: unknown } | null | undefined)?.code !== 'string') return false;
   if (!(error instanceof HoldfastError)) return false;
   return refusals.has(error.code) || (error instanceof TimeoutError && error.lag > 0);
 }

@@ -80,7 +80,7 @@ export function circumstances(suite) {
     `- Date: ${new Date().toISOString().slice(0, 10)}`,
     `- Machine: ${machine()}`,
     `- Node ${process.versions.node}, V8 ${process.versions.v8}`,
-    `- Against: ${suite.packages.map(versionOf).join(', ')}`,
+    ...(suite.packages.length === 0 ? [] : [`- Against: ${suite.packages.map(versionOf).join(', ')}`]),
   ].join('\n');
 }
 

@@ -49,6 +49,21 @@ describe('CircuitBreaker', () => {
     await expect(breaker.run(() => Promise.reject(broken))).rejects.toBe(broken);
   });
 
+  it('rejects with what was thrown, whatever it is', async () => {
+    const { breaker } = smallBreaker({ window: { calls: 100 }, minimumCalls: 100 });
+    const oddities = [undefined, null, 0, 'text', { code: 7 }, Promise.resolve('not an answer')];
+    for (const thrown of oddities) {
+      const outcome = breaker
+        .run(() => Promise.reject(thrown))
+        .then(
+          () => 'resolved',
+          (error) => ({ error }),
+        );
+      expect(await outcome).toEqual({ error: thrown });
+    }
+    expect(breaker.metrics.totals.failed).toBe(oddities.length);
+  });
+
   it.each([
     { failureRate: 0 },
     { failureRate: 1.01 },
