@@ -6,7 +6,12 @@ import { StatusReporter } from './servers/status-reporter.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** Tests that start processes or real servers; everything else is a unit test. */
-const system = ['test/servers/**/*.test.ts', 'test/system/**/*.test.ts'];
+const system = [
+  'test/servers/**/*.test.ts',
+  'test/system/**/*.test.ts',
+  // Breaks the saga engine on purpose, many times over.
+  'test/saga/simulation/mutants.test.ts',
+];
 
 /** Searches of which the unit tests take a taste, and the system tests much more. */
 const searches = ['test/saga/simulation/simulation.test.ts', 'test/resilience/circuit-model.test.ts'];
@@ -36,6 +41,7 @@ export default defineConfig({
           testTimeout: 30_000,
           // One process for many files: what a file leaves behind shows in the next, and nothing may be left behind.
           isolate: false,
+          maxWorkers: '100%',
         },
       },
       {
