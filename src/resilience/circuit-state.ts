@@ -1,8 +1,6 @@
 /**
- * The breaker's state machine. It decides and remembers, and does nothing else: time, randomness and outcomes are
- * arguments, what changed is the return value, and telling anybody is the shell's work.
- *
- * Invariants:
+ * The breaker's state machine. It only decides and remembers: time, randomness and outcomes are arguments, what changed
+ * is the return value, and telling anybody is the shell's work. Invariants:
  * - Every transition raises `generation`. An outcome that carries another generation is counted in the totals and
  *   touches neither window, permits nor state: a result from before a trip says nothing about after it.
  * - A half-open period admits at most `probes` calls, the one that began it included. A recorded outcome keeps its
@@ -10,6 +8,7 @@
  * - Only recorded successes and failures are in a denominator.
  */
 import {
+  type Admission,
   type CircuitChange,
   type CircuitSettings,
   type CircuitState,
@@ -25,9 +24,6 @@ import {
 import { judgeProbes, noCalls, Thresholds } from './circuit-verdict.ts';
 import { retryAfterOf } from './wait.ts';
 import { type OutcomeWindow, resized, type Tally, tallyOf, windowOf } from './window.ts';
-
-/** What becomes of a call that asks to be let through. */
-export type Admission = 'free' | 'probe' | 'refused';
 
 /** The pure machine behind a circuit breaker. */
 export class CircuitMachine {

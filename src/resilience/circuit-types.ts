@@ -20,6 +20,9 @@ export const forcedStates: Readonly<Record<ForcedState, 'forced-open' | 'disable
   'metrics-only': 'metrics-only',
 };
 
+/** What becomes of a call that asks to be let through. */
+export type Admission = 'free' | 'probe' | 'refused';
+
 /**
  * Why a breaker opened. `first-failure` and `probe-expired` only happen while half-open; `manual` is `trip()`, and
  * `shared` that a sibling in another process had opened.
