@@ -3,36 +3,10 @@ import { describe, expect, it, vi } from 'vitest';
 import { InvalidOptionsError, NoInstanceError, TimeoutError } from '../../src/core/errors.ts';
 import { pipeline } from '../../src/resilience/pipeline.ts';
 import { retry } from '../../src/resilience/retry.ts';
-import type { RetryOptions } from '../../src/resilience/retry-options.ts';
 import { timeout } from '../../src/resilience/timeout.ts';
-import { type TestRuntime, testRuntime } from '../../src/testing/test-runtime.ts';
+import { testRuntime } from '../../src/testing/test-runtime.ts';
+import { down, failing, patient } from './retry-stage.ts';
 import { never } from './support.ts';
-
-/** A retry that waits 100, 200, 400 … ms, and work that fails the given number of times. */
-function patient(options: RetryOptions = {}): {
-  readonly runtime: TestRuntime;
-  readonly policy: ReturnType<typeof retry>;
-  readonly told: [string, object][];
-} {
-  const runtime = testRuntime();
-  const policy = retry({ backoff: { base: 100, jitter: 'none' }, runtime, ...options });
-  const told: [string, object][] = [];
-  for (const event of ['retried', 'gaveUp', 'recovered'] as const)
-    policy.on(event, (e) => told.push([event, e]));
-  return { runtime, policy, told };
-}
-
-const down = new Error('down');
-
-function failing(times: number, ...errors: [unknown?]): () => Promise<string> {
-  const error = errors.length === 0 ? down : errors[0];
-  let left = times;
-  return async () => {
-    left -= 1;
-    if (left >= 0) throw error;
-    return 'ok';
-  };
-}
 
 describe('retry', () => {
   it('tries again after each wait until it succeeds', async () => {
@@ -157,105 +131,6 @@ describe('retry', () => {
       await call;
       expect(told.at(-1)).toMatchObject(['gaveUp', { attempt: 2, reason: 'deadline-too-near' }]);
       expect(runtime.clock.pending).toBe(0);
-    });
-  });
-
-  describe('retryAfter', () => {
-    it.each([
-      ['longer than the backoff is waited for', 5_000, 5_000],
-      ['shorter than the backoff changes nothing', 5, 100],
-      ['at the maximum is waited for', 30_000, 30_000],
-      ['below 0 is ignored', -1, 100],
-      ['NaN is ignored', Number.NaN, 100],
-      ['that is text is ignored', '5', 100],
-    ])('%s', async (_name, retryAfter, waited) => {
-      const { runtime, policy } = patient();
-      const error = Object.assign(new Error('busy'), { retryAfter });
-      await runtime.clock.settle(policy.run(failing(1, error)));
-      expect(runtime.clock.now()).toBe(waited);
-    });
-
-    it.each([30_001, 1e12, Number.POSITIVE_INFINITY])(
-      'of %s ms is too long: gives up',
-      async (retryAfter) => {
-        const { policy, told } = patient();
-        const error = Object.assign(new Error('busy'), { retryAfter });
-        await expect(policy.run(failing(1, error))).rejects.toBe(error);
-        expect(told).toMatchObject([['gaveUp', { reason: 'retry-after-too-long' }]]);
-      },
-    );
-  });
-
-  describe('the header Retry-After', () => {
-    const wallTime = 1_893_456_000_000;
-    const inFiveSeconds = 'Tue, 01 Jan 2030 00:00:05 GMT';
-
-    it.each([
-      ['seconds, in the headers of a response', { headers: new Headers({ 'retry-after': '5' }) }, 5_000],
-      [
-        'a date, in the headers of a response',
-        { headers: new Headers({ 'retry-after': inFiveSeconds }) },
-        5_000,
-      ],
-      [
-        'headers as an object, of the response of an error',
-        { response: { headers: { 'retry-after': '5' } } },
-        5_000,
-      ],
-      ['-1', { headers: { 'retry-after': '-1' } }, 100],
-      ['1e9', { headers: { 'retry-after': '1e9' } }, 100],
-      ['Infinity', { headers: { 'retry-after': 'Infinity' } }, 100],
-      ['nothing', { headers: { 'retry-after': '' } }, 100],
-      ['a date that has passed', { headers: { 'retry-after': 'Sun, 06 Nov 1994 08:49:37 GMT' } }, 100],
-      ['several values', { headers: { 'retry-after': ['5', '6'] } }, 100],
-      ['headers that throw', { headers: { get: () => JSON.parse('{') } }, 100],
-    ])('as %s is honoured or harmless', async (_name, fields, waited) => {
-      const { runtime, policy } = patient();
-      expect(runtime.clock.wallTime()).toBe(wallTime);
-      await runtime.clock.settle(policy.run(failing(1, Object.assign(new Error('busy'), fields))));
-      expect(runtime.clock.now()).toBe(waited);
-    });
-  });
-
-  describe('retryIfResult', () => {
-    const statuses =
-      (...given: number[]): (() => { status: number }) =>
-      () => ({ status: given.shift() ?? 0 });
-    const retryIfResult = (result: unknown): boolean => (result as { status: number }).status === 503;
-
-    it('tries again after a result that it refuses', async () => {
-      const { runtime, policy, told } = patient({ retryIfResult });
-      await expect(runtime.clock.settle(policy.run(statuses(503, 503, 200)))).resolves.toEqual({
-        status: 200,
-      });
-      expect(told).toMatchObject([
-        ['retried', { attempt: 1, error: undefined, result: { status: 503 }, wait: 100 }],
-        ['retried', { attempt: 2, wait: 200 }],
-        ['recovered', { attempt: 3 }],
-      ]);
-    });
-
-    it('gives the last result when no attempt is left', async () => {
-      const { runtime, policy, told } = patient({ retryIfResult });
-      await expect(runtime.clock.settle(policy.run(statuses(503, 503, 503)))).resolves.toEqual({
-        status: 503,
-      });
-      expect(told.at(-1)).toMatchObject(['gaveUp', { attempt: 3, reason: 'attempts-exhausted' }]);
-    });
-
-    it('waits as long as the result asks for', async () => {
-      const { runtime, policy } = patient({ retryIfResult });
-      const answers = [new Response('', { status: 503, headers: { 'retry-after': '7' } }), new Response('')];
-      const response = await runtime.clock.settle(policy.run(() => answers.shift()));
-      expect([response?.status, runtime.clock.now()]).toEqual([200, 7_000]);
-    });
-
-    it('that throws is a no, with a warning', async () => {
-      const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
-      const { policy } = patient({ retryIfResult: () => JSON.parse('{') });
-      await expect(policy.run(() => 1)).resolves.toBe(1);
-      expect(warn).toHaveBeenCalledOnce();
-      warn.mockRestore();
     });
   });
 
