@@ -1,0 +1,163 @@
+import { describe, expect, it } from 'vitest';
+import { TimeoutError } from '../../src/core/errors.ts';
+import {
+  closeAfterEach,
+  listening,
+  pause,
+  raw,
+  rawUpstream,
+  registryOf,
+  until,
+  upstream,
+} from './support.ts';
+
+closeAfterEach();
+
+describe('streams', () => {
+  it('rule 21: a client that does not read stops the upstream, and nothing piles up', async () => {
+    let sent = 0;
+    const total = 256 * 65_536;
+    const { url } = await upstream((_request, response) => {
+      const piece = Buffer.alloc(65_536);
+      const more = (): void => {
+        while (sent < total) {
+          sent += piece.length;
+          if (!response.write(piece)) {
+            response.once('drain', more);
+            return;
+          }
+        }
+        response.end();
+      };
+      more();
+    });
+    const { port } = await listening({}, (router) => router.route('/*', { url }));
+    const client = raw(port, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    client.socket.pause();
+    await until(() => sent > 0);
+    let before = -1;
+    while (before !== sent) {
+      before = sent;
+      await pause(50);
+    }
+    expect(sent).toBeLessThan(total);
+    client.socket.resume();
+    expect((await client.closed).length).toBeGreaterThan(total);
+  });
+
+  it('rule 22: a client that takes nothing for too long gives its upstream connection back', async () => {
+    let open = 0;
+    const { url } = await upstream((_request, response) => {
+      open += 1;
+      response.on('close', () => {
+        open -= 1;
+      });
+      const more = (): void => {
+        while (response.write(Buffer.alloc(65_536)));
+      };
+      response.on('drain', more);
+      more();
+    });
+    const registry = registryOf({ endless: [url] });
+    const { port, router, finished } = await listening({ registry }, (it) =>
+      it
+        .route('/stalled', { service: 'endless', timeouts: { idle: 200 } })
+        .route('/patient', { service: 'endless', timeouts: { idle: 0 } }),
+    );
+    const [patient, stalled] = ['patient', 'stalled'].map((path) =>
+      raw(port, `GET /${path} HTTP/1.1\r\nHost: a\r\n\r\n`),
+    );
+    patient?.socket.pause();
+    stalled?.socket.pause();
+    await until(() => finished.length === 1 && open === 1);
+    expect([finished[0]?.path, finished[0]?.error]).toEqual(['/stalled', expect.any(TimeoutError)]);
+    expect([router.active, registry.outcomes.map(({ outcome }) => outcome)]).toEqual([1, ['cancelled']]);
+  });
+
+  it.each(['/pieces', '/whole'])(
+    'rule 22: a client that takes nothing of a handler’s answer for too long is given up: %s',
+    async (path) => {
+      let cancelled = 0;
+      const pieces = (): ReadableStream<Uint8Array> =>
+        new ReadableStream({
+          pull: (controller) => controller.enqueue(new Uint8Array(65_536)),
+          cancel: () => {
+            cancelled += 1;
+          },
+        });
+      const { port, router, finished } = await listening({ timeouts: { idle: 200 } }, (it) =>
+        it
+          .route('/pieces', { handle: () => new Response(pieces()) })
+          .route('/whole', { handle: () => new Response(new Uint8Array(30_000_000)) }),
+      );
+      const client = raw(port, `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
+      client.socket.pause();
+      await until(() => finished.length === 1, 'the end');
+      expect([finished[0]?.error, router.active]).toEqual([expect.any(TimeoutError), 0]);
+      expect(cancelled).toBe(path === '/pieces' ? 1 : 0);
+    },
+  );
+
+  it('rule 22: a client that takes a long answer of a handler slowly is not given up', async () => {
+    const { port } = await listening({ timeouts: { idle: 300 } }, (it) =>
+      it.route('/*', { handle: () => new Response(new Uint8Array(12_000_000)) }),
+    );
+    const client = raw(port, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    let received = 0;
+    client.socket.on('data', (chunk) => {
+      received += chunk.length;
+      client.socket.pause();
+      setTimeout(() => client.socket.resume(), 4);
+    });
+    await client.closed;
+    expect(received).toBeGreaterThan(12_000_000);
+  });
+
+  it('rule 21: an upstream that does not read stops the client', async () => {
+    const { url } = await rawUpstream((socket) => socket.pause());
+    const { port } = await listening({}, (router) => router.route('/*', { url }));
+    const client = raw(port, 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n');
+    const piece = `10000\r\n${'x'.repeat(65_536)}\r\n`;
+    let written = 0;
+    const total = 256;
+    const more = (): void => {
+      while (written < total) {
+        written += 1;
+        if (!client.socket.write(piece)) {
+          client.socket.once('drain', more);
+          return;
+        }
+      }
+    };
+    more();
+    let before = -1;
+    while (before !== written) {
+      before = written;
+      await pause(50);
+    }
+    expect(written).toBeLessThan(total);
+  });
+
+  it.each(['has left', 'waits'])(
+    'rule 22: an upload of which the upstream takes nothing ends in time, also when its client %s',
+    async (what) => {
+      const { url } = await rawUpstream((socket) => socket.pause());
+      const registry = registryOf({ stalled: [url] });
+      const timeouts = { firstByte: 0, idle: 300 };
+      const { port, router, finished } = await listening({ registry, timeouts }, (it) =>
+        it.route('/*', { service: 'stalled' }),
+      );
+      const client = raw(port, 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n');
+      const piece = `10000\r\n${'x'.repeat(65_536)}\r\n`;
+      while (client.socket.writableLength < 16 * piece.length) {
+        client.socket.write(piece);
+        await pause(1);
+      }
+      // Nobody reads on either side: that the client has left reaches no one.
+      if (what === 'has left') client.socket.destroy();
+      await until(() => finished.length === 1, 'the end');
+      expect(finished[0]).toMatchObject({ status: 504, error: expect.any(TimeoutError) });
+      expect([router.active, registry.outcomes.map(({ outcome }) => outcome)]).toEqual([0, ['failure']]);
+    },
+  );
+});
