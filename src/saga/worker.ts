@@ -23,6 +23,13 @@ interface Held {
   readonly ended: Promise<Ending>;
 }
 
+/** An id that calls under way may bring. */
+interface Entering {
+  calls: number;
+  /** The newest epoch that a claim brought meanwhile: what the calls bring of an earlier one is out of date. */
+  claimed: number;
+}
+
 /** The name under which a definition is looked up: equal for equal shapes only. */
 function shapeOf({ saga, hash }: Pick<SagaRecord, 'saga' | 'hash'>): string {
   return `${saga} ${hash}`;
@@ -52,8 +59,8 @@ export class Worker {
   readonly #keeper: LeaseKeeper;
   readonly #shared: ExecutionSurroundings;
   readonly #held: Map<string, Held> = new Map();
-  /** Ids on their way into the worker's hands, by how many calls: a claim must not bring them, too. */
-  readonly #entering: Map<string, number> = new Map();
+  /** What is on its way into the worker's hands: a claim must not bring it, too. */
+  readonly #entering: Map<string, Entering> = new Map();
   readonly #inFlight: InFlight = new InFlight();
   #poll: Timer | undefined;
   #backlog = false;
@@ -113,7 +120,7 @@ export class Worker {
     this.#keeper.confirm(sentAt);
     if (found.created) {
       this.#emitter.emit('started', { id: saga.id, saga: saga.saga, input: saga.input });
-      this.#execute(found.record, false);
+      if (!this.#isOvertaken(found.record)) this.#execute(found.record, false);
     }
     return found;
   }
@@ -143,19 +150,26 @@ export class Worker {
     const written = { ...next, version: next.version + 1 };
     announce(this.#emitter, entry, record, written, undefined);
     // What it parked at may have had its effect, so it is in doubt. Where an old attempt ends only now, a claim comes.
-    if (!isSettled(written.status) && !this.#held.has(id)) this.#execute(written, true);
+    const free = !this.#held.has(id) && !this.#isOvertaken(written);
+    if (!isSettled(written.status) && free) this.#execute(written, true);
     return written;
   }
 
   async #entry<T>(id: string, work: () => Promise<T>): Promise<T> {
-    this.#entering.set(id, (this.#entering.get(id) ?? 0) + 1);
+    const entering = this.#entering.get(id) ?? { calls: 0, claimed: 0 };
+    this.#entering.set(id, entering);
+    entering.calls += 1;
     try {
       return await this.#inFlight.track(work());
     } finally {
-      const left = this.#entering.get(id)! - 1;
-      if (left === 0) this.#entering.delete(id);
-      else this.#entering.set(id, left);
+      entering.calls -= 1;
+      if (entering.calls === 0) this.#entering.delete(id);
     }
+  }
+
+  /** Whether a claim brought it while the call that brings it now was under way, and so it is executed already. */
+  #isOvertaken({ id, epoch }: SagaRecord): boolean {
+    return (this.#entering.get(id)?.claimed ?? 0) > epoch;
   }
 
   #execute(record: SagaRecord, inherited: boolean): void {
@@ -200,6 +214,8 @@ export class Worker {
       const duration = Math.max(0, record.updatedAt - record.createdAt);
       this.#emitter.emit('parked', { id, saga, reason, duration });
     } else if (!this.#held.has(id)) {
+      const entering = this.#entering.get(id);
+      if (entering !== undefined) entering.claimed = record.epoch;
       this.#emitter.emit('resumed', { id, saga });
       this.#execute(record, true);
     }
