@@ -16,12 +16,14 @@
  *   only by a request. A request makes a waiting record claimable at once; so does one that came unseen: when a record
  *   is written as `waiting` with fewer `requests` than are stored, it is claimable at once.
  * - **Claims.** `claim` takes up to `limitEach` records of each definition given that are `running`, `compensating` or
- *   waiting and due, and that no live owner holds, oldest first; each comes with its epoch raised and one more in
+ *   waiting and due, and that no live owner holds, whatever is due longest first: a waiting record since its `wakeAt`,
+ *   any other, and one that a request woke, since its `createdAt`. Each comes with its epoch raised and one more in
  *   `claims`. A record is held while its owner's lease is not expired. What the caller's own lease holds comes back too
  *   unless it is listed in `holding`: that heals a `create` or `claim` whose answer was lost on the way.
  * - **Poison.** `update` sets `claims` to 0: that is progress. A record that was claimed `maxClaims` times without any
  *   comes back from the next claim as `parked`, with the reason, and is parked for good. So does, from any claim, a row
- *   that cannot be decoded, its content untouched; `get` and `list` show it as `parked` and never throw for it.
+ *   that cannot be decoded, its content untouched; `get` and `list` show it as `parked` and never throw for it. The
+ *   `parkedAt` of a record that was parked like this says which way it was going and names no step.
  * - **Taking.** `take` takes one named record for a person's repair, whatever its status, its name and its hash, and
  *   raises its epoch. A record that is `running`, `compensating` or `waiting` under a live lease, the caller's own
  *   included, is held and not taken; in any other status nobody holds it, whoever had it last.
@@ -107,7 +109,8 @@ export interface SagaRequest {
 
 /** Where a saga parked: what a repair needs to know, also without its definition. */
 export interface ParkingPlace {
-  readonly step: string;
+  /** Absent when the store parked it, which does not know the steps. */
+  readonly step?: string | undefined;
   readonly operation: 'do' | 'undo';
   /** Whether a person may go on as if it had happened. */
   readonly skippable: boolean;
@@ -191,7 +194,7 @@ export interface Written {
 }
 
 /**
- * What became of a request. `known`: this id was there already. `ended`: the saga is over. `full`: the record has as
+ * What became of a request. `known`: this id was there already, whatever became of the saga since. `ended`: the saga is over. `full`: the record has as
  * many requests as it may have, 1,000. `unknown`: there is no such saga.
  */
 export type RequestOutcome = 'added' | 'known' | 'ended' | 'full' | 'unknown';

@@ -13,6 +13,7 @@ sagaStoreConformance({
     return {
       store,
       another: async () => store,
+      now: () => runtime.clock.wallTime(),
       pass: (duration) => runtime.clock.advance(duration),
       dispose: () => store.close(),
     };

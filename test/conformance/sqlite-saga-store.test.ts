@@ -24,6 +24,7 @@ async function openFile(open: (file: string) => Closable) {
       await store.start();
       return store;
     },
+    now: () => runtime.clock.wallTime(),
     pass: (duration: number) => runtime.clock.advance(duration),
     corrupt: async (id: string) => {
       database.prepare('UPDATE holdfast_sagas SET steps = ? WHERE id = ?').run('{"not', id);

@@ -1,106 +1,125 @@
+import type { Clock } from '../../core/clock.ts';
 import { parseOptions, runtimeOption, z } from '../../core/options.ts';
 import { type Runtime, resolveRuntime } from '../../core/runtime.ts';
-import type {
-  ClaimRequest,
-  Lease,
-  NewSaga,
-  SagaQuery,
-  SagaRecord,
-  SagaStore,
-} from '../../ports/saga-store.ts';
 import {
+  type ClaimRequest,
+  type Lease,
+  maxSagaRequests,
+  type NewSaga,
+  type RequestOutcome,
+  type SagaCount,
+  type SagaQuery,
+  type SagaRecord,
+  type SagaRequest,
+  type SagaStore,
+  type Written,
+} from '../../ports/saga-store.ts';
+import { census, matcherOf, newestFirst, shapeOf } from '../internal/saga-query.ts';
+import {
+  changeOf,
+  claimedRow,
   decodeForRepair,
   decodeRow,
-  encodeRepairs,
-  encodeSteps,
-  isClaimable,
+  encodeRequest,
+  isEnded,
+  isUnfinished,
   newRow,
-  type SagaRow,
 } from '../internal/saga-row.ts';
+import { SagaShelf, SagaSlot } from './saga-shelf.ts';
 
 /** Options of {@link memorySagaStore}. */
 export interface MemorySagaStoreOptions {
-  /** Clock of the leases. Default: the system's. */
+  /** Clock of the leases and of what is due. Default: the system's. */
   readonly runtime?: Partial<Runtime> | undefined;
 }
 
 const optionsSchema = z.strictObject({ runtime: runtimeOption() });
 
-interface Slot {
-  readonly row: SagaRow;
-  readonly owner: string | undefined;
-}
-
 /**
  * Keeps sagas in this process, as text, so that nobody shares an object with the store. What a resolved write survives
- * is a runner, not the process. It keeps every record until the process ends.
+ * is a runner, not the process. It keeps every record until it is purged or the process ends.
  *
  * @throws InvalidOptionsError when an option is unknown.
  */
 export function memorySagaStore(options: MemorySagaStoreOptions = {}): SagaStore {
   const { runtime } = parseOptions('memorySagaStore', optionsSchema, options);
-  return new MemorySagaStore(resolveRuntime(runtime));
+  return new MemorySagaStore(resolveRuntime(runtime).clock);
 }
 
 /** Every method takes effect at once, before its promise resolves; so each is atomic. */
 class MemorySagaStore implements SagaStore {
   readonly name = 'memory';
   readonly durability = 'nothing: it ends with the process';
-  readonly #now: () => number;
-  readonly #slots: Map<string, Slot> = new Map();
-  /** Ids that may be claimed, oldest first; a map's order is that of insertion. */
-  readonly #open: Set<string> = new Set();
+  readonly #clock: Clock;
+  readonly #slots: Map<string, SagaSlot> = new Map();
+  /** Unfinished sagas by their shape. */
+  readonly #shelves: Map<string, SagaShelf> = new Map();
   /** When each owner's lease ends. */
   readonly #leases: Map<string, number> = new Map();
 
-  constructor({ clock }: Runtime) {
-    this.#now = () => clock.now();
+  constructor(clock: Clock) {
+    this.#clock = clock;
   }
 
   async start(): Promise<void> {}
 
   async create(saga: NewSaga, lease: Lease): Promise<{ created: boolean; record: SagaRecord }> {
     const existing = this.#slots.get(saga.id);
-    if (existing !== undefined) return { created: false, record: decodeRow(existing.row).record };
+    if (existing !== undefined) return { created: false, record: existing.record };
     const row = newRow(saga);
+    const slot = new SagaSlot(row, this.#shelfOf(row));
     this.#extend(lease);
-    this.#put(row, lease.owner);
+    this.#slots.set(row.id, slot);
+    slot.write(row, lease.owner, false);
     return { created: true, record: decodeRow(row).record };
   }
 
-  async update(record: SagaRecord): Promise<boolean> {
+  async update(record: SagaRecord): Promise<Written | undefined> {
     const slot = this.#slots.get(record.id);
-    const { status, epoch, version, reason = null } = record;
-    if (slot === undefined || slot.row.epoch !== epoch || slot.row.version !== version) return false;
-    const steps = encodeSteps(record);
-    const written = { status, steps, reason, repairs: encodeRepairs(record), updated_at: record.updatedAt };
-    this.#put({ ...slot.row, ...written, version: version + 1 }, slot.owner);
-    return true;
+    if (slot === undefined) return undefined;
+    const { row, requests } = slot;
+    if (row.epoch !== record.epoch || row.version !== record.version) return undefined;
+    const unseen = requests.size > (record.requests?.length ?? 0);
+    slot.write({ ...row, ...changeOf(record), version: row.version + 1, claims: 0 }, slot.owner, unseen);
+    return { requests: requests.size };
+  }
+
+  async request(id: string, request: SagaRequest): Promise<RequestOutcome> {
+    const text = encodeRequest(id, request);
+    const slot = this.#slots.get(id);
+    if (slot === undefined) return 'unknown';
+    if (slot.requests.has(request.id)) return 'known';
+    if (isEnded(slot.row.status)) return 'ended';
+    if (slot.requests.size >= maxSagaRequests) return 'full';
+    slot.append(request.id, text);
+    return 'added';
   }
 
   async claim(request: ClaimRequest, lease: Lease): Promise<readonly SagaRecord[]> {
-    const shapes = new Set(request.definitions.map(shapeOf));
+    const now = this.#clock.wallTime();
     const holding = new Set(request.holding);
+    const isFree = (slot: SagaSlot): boolean =>
+      slot.owner === lease.owner ? !holding.has(slot.row.id) : !this.#isAlive(slot.owner);
     const claimed: SagaRecord[] = [];
-    for (const id of this.#open) {
-      if (claimed.length >= request.limit) break;
-      const { row, owner } = this.#slots.get(id)!;
-      const own = owner === lease.owner;
-      if (!shapes.has(shapeOf(row)) || (own ? holding.has(id) : this.#isAlive(owner))) continue;
-      const next = { ...row, epoch: row.epoch + 1 };
-      this.#put(next, lease.owner);
-      claimed.push(decodeRow(next).record);
+    for (const shape of new Set(request.definitions.map(shapeOf))) {
+      const found = this.#shelves.get(shape)?.due(now).filter(isFree) ?? [];
+      for (const slot of found.slice(0, request.limitEach)) {
+        const { row, record } = claimedRow(slot.stored, request.maxClaims, now);
+        slot.put(row, lease.owner, slot.woken);
+        claimed.push(record);
+      }
     }
+    for (const owner of this.#leases.keys()) if (!this.#isAlive(owner)) this.#leases.delete(owner);
     this.#extend(lease);
     return claimed;
   }
 
   async take(id: string, lease: Lease): Promise<SagaRecord | undefined> {
     const slot = this.#slots.get(id);
-    if (slot === undefined || (isClaimable(slot.row.status) && this.#isAlive(slot.owner))) return undefined;
-    const next = { ...slot.row, epoch: slot.row.epoch + 1 };
+    if (slot === undefined || (isUnfinished(slot.row.status) && this.#isAlive(slot.owner))) return undefined;
+    const next = { ...slot.stored, epoch: slot.row.epoch + 1 };
     const record = decodeForRepair(next);
-    this.#put(next, lease.owner);
+    slot.put(next, lease.owner, slot.woken);
     this.#extend(lease);
     return record;
   }
@@ -116,37 +135,50 @@ class MemorySagaStore implements SagaStore {
   }
 
   async get(id: string): Promise<SagaRecord | undefined> {
-    const slot = this.#slots.get(id);
-    return slot === undefined ? undefined : decodeRow(slot.row).record;
+    return this.#slots.get(id)?.record;
   }
 
-  async list({ saga, status, limit = 100 }: SagaQuery): Promise<readonly SagaRecord[]> {
+  async list(query: SagaQuery): Promise<readonly SagaRecord[]> {
+    const matches = matcherOf(query);
     return [...this.#slots.values()]
-      .map(({ row }) => row)
-      .filter((row) => (saga ?? row.saga) === row.saga && (status ?? row.status) === row.status)
-      .reverse()
-      .sort((a, b) => b.created_at - a.created_at)
-      .slice(0, limit)
-      .map((row) => decodeRow(row).record);
+      .filter(({ row }) => matches(row))
+      .sort((a, b) => newestFirst(a.row, b.row))
+      .slice(0, query.limit ?? 100)
+      .map((slot) => slot.record);
+  }
+
+  async census(): Promise<readonly SagaCount[]> {
+    return census([...this.#slots.values()].map(({ row }) => row));
+  }
+
+  async purge(endedBefore: number, limit: number): Promise<number> {
+    let purged = 0;
+    for (const [id, { row }] of this.#slots) {
+      if (purged >= limit) break;
+      if (!isEnded(row.status) || row.updated_at >= endedBefore) continue;
+      this.#slots.delete(id);
+      purged += 1;
+    }
+    return purged;
   }
 
   async close(): Promise<void> {}
 
-  #put(row: SagaRow, owner: string | undefined): void {
-    this.#slots.set(row.id, { row, owner });
-    if (isClaimable(row.status)) this.#open.add(row.id);
-    else this.#open.delete(row.id);
+  #shelfOf(row: Pick<SagaRecord, 'saga' | 'hash'>): SagaShelf {
+    const shape = shapeOf(row);
+    let shelf = this.#shelves.get(shape);
+    if (shelf === undefined) {
+      shelf = new SagaShelf();
+      this.#shelves.set(shape, shelf);
+    }
+    return shelf;
   }
 
   #isAlive(owner: string | undefined): boolean {
-    return owner !== undefined && (this.#leases.get(owner) ?? Number.NEGATIVE_INFINITY) > this.#now();
+    return owner !== undefined && (this.#leases.get(owner) ?? Number.NEGATIVE_INFINITY) > this.#clock.now();
   }
 
   #extend({ owner, ttl }: Lease): void {
-    this.#leases.set(owner, this.#now() + ttl);
+    this.#leases.set(owner, this.#clock.now() + ttl);
   }
-}
-
-function shapeOf({ saga, hash }: Pick<SagaRow, 'saga' | 'hash'>): string {
-  return `${saga} ${hash}`;
 }

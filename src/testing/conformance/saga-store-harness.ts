@@ -1,10 +1,20 @@
-import type { ClaimRequest, Lease, NewSaga, SagaRecord, SagaStore } from '../../ports/saga-store.ts';
+import type { JsonValue } from '../../core/json.ts';
+import type {
+  ClaimRequest,
+  Lease,
+  NewSaga,
+  SagaRecord,
+  SagaRequest,
+  SagaStore,
+} from '../../ports/saga-store.ts';
 
 /** One store to test, empty. */
 export interface SagaStoreHarness {
   readonly store: SagaStore;
   /** Another store on the same data, as another process would open it. */
   readonly another: () => Promise<SagaStore>;
+  /** Wall time by the store's clock, in milliseconds. */
+  readonly now: () => number;
   /** Let this many milliseconds pass on the store's clock. */
   readonly pass: (duration: number) => Promise<void>;
   /** Spoil what is stored of a saga, so that it cannot be decoded. Without it, declare the exception. */
@@ -18,7 +28,8 @@ export const shape: Pick<SagaRecord, 'saga' | 'hash'> = { saga: 'checkout', hash
 
 /** A saga to begin. */
 export function newSaga(id: string, createdAt = 1_000): NewSaga {
-  return { ...shape, id, input: { sku: 'a', nested: [1, null, 'ü'] }, createdAt };
+  const input = { sku: 'a', nested: [1, null, 'ü'] };
+  return { ...shape, id, definitionVersion: 1, status: 'running', input, steps: [], createdAt };
 }
 
 /** Tests by name. */
@@ -27,8 +38,13 @@ export type SagaStoreTests = Readonly<Record<string, Test>>;
 type Test = (harness: SagaStoreHarness, first: Lease, second: Lease) => Promise<void>;
 
 /** Claim whatever there is of the one definition. */
-export function all(limit = 10, holding: readonly string[] = []): ClaimRequest {
-  return { definitions: [shape], limit, holding };
+export function all(limitEach = 10, holding: readonly string[] = []): ClaimRequest {
+  return { definitions: [shape], limitEach, holding, maxClaims: 10 };
+}
+
+/** A signal. */
+export function signal(id: string, payload: JsonValue = null): SagaRequest {
+  return { id, type: 'signal', name: 'approval', payload, at: 1_000.5 };
 }
 
 /** The ids of records. */

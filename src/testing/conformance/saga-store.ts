@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
-import { claims, leases, poison, taking } from './saga-store-claims.ts';
-import { all, ids, newSaga, type SagaStoreHarness, type SagaStoreTests } from './saga-store-harness.ts';
+import { InvalidPayloadError } from '../../core/errors.ts';
+import { claims, leases, taking } from './saga-store-claims.ts';
+import { all, newSaga, type SagaStoreHarness, type SagaStoreTests, signal } from './saga-store-harness.ts';
+import { poison } from './saga-store-poison.ts';
+import { search } from './saga-store-search.ts';
+import { requests, waiting } from './saga-store-waiting.ts';
 import { declaredIt, type Exceptions, type TestApi } from './test-api.ts';
 
 /** Options of {@link sagaStoreConformance}. */
@@ -20,7 +24,8 @@ export function sagaStoreConformance(options: SagaStoreConformanceOptions): void
   const { ttl = 1_000, open } = options;
   const it = declaredIt(options, options.except);
   options.describe(`SagaStore: ${options.name}`, () => {
-    const tests = { ...records, ...fencing, ...claims, ...taking, ...leases, ...poison };
+    const held = { ...claims, ...taking, ...leases, ...poison };
+    const tests = { ...records, ...fencing, ...held, ...waiting, ...requests, ...search };
     for (const [name, test] of Object.entries(tests)) {
       it(name, async () => {
         const harness = await open();
@@ -42,9 +47,9 @@ const records: SagaStoreTests = {
     second,
   ) => {
     const begun = await store.create(newSaga('a'), first);
-    const expected = { ...newSaga('a'), status: 'running', steps: [], updatedAt: 1_000 };
+    const expected = { ...newSaga('a'), epoch: 1, version: 0, claims: 0, updatedAt: 1_000 };
     assert.equal(begun.created, true);
-    assert.deepEqual({ ...begun.record, ...expected }, begun.record);
+    assert.deepEqual(begun.record, expected);
     const again = await store.create({ ...newSaga('a'), input: 'other' }, second);
     assert.deepEqual(again, { created: false, record: begun.record });
     assert.deepEqual(await store.get('a'), begun.record);
@@ -65,6 +70,11 @@ const records: SagaStoreTests = {
       { name: 'void', status: 'done', at: 1_002 },
       { name: 'late', status: 'undone', skipped: true, at: 1_002 },
       { name: 'pay', status: 'refused', error: 'no; DROP TABLE \'"`', at: 1_003 },
+      { name: 'ask', status: 'open', until: 2_000.25, at: 1_003 },
+      { name: 'asked', status: 'done', request: 'r', output: 'a\u0000b', at: 1_003 },
+      { name: 'once', status: 'begun', at: 1_003 },
+      { name: 'gift', status: 'omitted', at: 1_003 },
+      { name: 'tidy', status: 'undone', at: 1_002, undoneAt: 1_003 },
     ] as const;
     const [by, reason] = ['Zoë 🪸', "it's"];
     const repairs = [
@@ -77,14 +87,52 @@ const records: SagaStoreTests = {
       reason: 'ünïcode 🪸',
       steps,
       repairs,
+      parkedAt: { step: 'pay', operation: 'undo', skippable: true },
+      wakeAt: 1_004.5,
       updatedAt: 1_003,
     } as const;
-    assert.equal(await store.update(next), true);
+    assert.deepEqual(await store.update(next), { requests: 0 });
     const written = { ...next, version: record.version + 1 };
     assert.deepEqual(await store.get('a'), written);
     assert.deepEqual(await store.list({}), [written]);
     await store.release(first.owner);
-    assert.deepEqual(await store.claim(all(), first), [{ ...written, epoch: record.epoch + 1 }]);
+    assert.deepEqual(await store.claim(all(), first), [{ ...written, epoch: record.epoch + 1, claims: 1 }]);
+  },
+
+  'creates with everything that a first record may have, in any status': async ({ store }, first) => {
+    const steps = [{ name: 'ask', status: 'open', until: 5_000, at: 1_000 }] as const;
+    const place = { step: 'ask', operation: 'do', skippable: false } as const;
+    const more = { definitionVersion: 7, steps, reason: 'why', deadline: 9_000.5, wakeAt: 5_000 };
+    for (const status of ['running', 'waiting', 'parked', 'completed'] as const) {
+      const saga = { ...newSaga(status), ...more, status, parkedAt: place };
+      const { record } = await store.create(saga, first);
+      assert.deepEqual(record, { ...saga, epoch: 1, version: 0, claims: 0, updatedAt: 1_000 });
+      assert.deepEqual(await store.get(status), record);
+    }
+  },
+
+  'never writes what an update may not change': async ({ store }, first) => {
+    const { record } = await store.create({ ...newSaga('a'), deadline: 5_000 }, first);
+    const other = { saga: 'refund', hash: 'h9', definitionVersion: 9, input: 'x', deadline: 1, createdAt: 2 };
+    await store.update({ ...record, ...other, requests: [signal('r')], reason: 'new' });
+    const expected = { ...record, reason: 'new', version: record.version + 1 };
+    assert.deepEqual(await store.get('a'), expected);
+  },
+
+  'tells what it will never take from what may be tried again, and takes the others': async (
+    { store },
+    first,
+  ) => {
+    const bad = store.create({ ...newSaga('bad'), input: { amount: 1n as never } }, first);
+    const good = store.create(newSaga('good'), first);
+    await assert.rejects(bad, InvalidPayloadError);
+    const { record } = await good;
+    await assert.rejects(store.create(newSaga('half \ud83e'), first), InvalidPayloadError);
+    const step = { name: 'hold', status: 'done', output: (() => 1) as never, at: 1 } as const;
+    await assert.rejects(store.update({ ...record, steps: [step] }), InvalidPayloadError);
+    await assert.rejects(store.request('good', signal('r', Number.NaN)), InvalidPayloadError);
+    assert.deepEqual(await store.get('good'), record);
+    assert.equal(await store.get('bad'), undefined);
   },
 
   'shares no object with its caller': async ({ store }, first) => {
@@ -103,24 +151,31 @@ const records: SagaStoreTests = {
     assert.equal(await store.get('unknown'), undefined);
   },
 
-  'lists newest first by saga and status, up to the limit': async ({ store }, first) => {
-    for (const [index, id] of ['a', 'b', 'c'].entries())
-      await store.create(newSaga(id, 1_000 + index), first);
-    const other = await store.create({ ...newSaga('d', 2_000), saga: 'refund' }, first);
-    await store.update({ ...other.record, status: 'completed' });
-    assert.deepEqual(ids(await store.list({})), ['d', 'c', 'b', 'a']);
-    assert.deepEqual(ids(await store.list({ limit: 2 })), ['d', 'c']);
-    assert.deepEqual(ids(await store.list({ saga: 'checkout' })), ['c', 'b', 'a']);
-    assert.deepEqual(ids(await store.list({ status: 'completed' })), ['d']);
-    assert.deepEqual(ids(await store.list({ saga: 'checkout', status: 'completed' })), []);
-  },
-
   'keeps records when it is started again': async ({ store, another }, first) => {
     const { record } = await store.create(newSaga('a'), first);
     await store.start();
     const other = await another();
     await other.start();
     assert.deepEqual(await other.get('a'), record);
+  },
+
+  'writes many at once, each as if it were alone': async ({ store, another }, first) => {
+    const other = await another();
+    const names = Array.from({ length: 50 }, (_, n) => `s${n}`);
+    const made = await Promise.all(names.map((id, n) => (n % 2 ? store : other).create(newSaga(id), first)));
+    const updates = made.flatMap(({ record }, n) => {
+      const next = { ...record, reason: `of ${record.id}` };
+      const stale = { ...record, version: record.version + 1, reason: 'stale' };
+      return [store.update(n % 3 ? next : stale), store.request(record.id, signal('r'))];
+    });
+    const answers = await Promise.all(updates);
+    for (const [n, { record }] of made.entries()) {
+      assert.equal(answers[2 * n] !== undefined, n % 3 !== 0);
+      assert.equal(answers[2 * n + 1], 'added');
+      const now = await store.get(record.id);
+      assert.equal(now?.reason, n % 3 ? `of ${record.id}` : undefined);
+      assert.equal(now?.requests?.length, 1);
+    }
   },
 
   'closes twice': async ({ store }) => {
@@ -132,9 +187,9 @@ const records: SagaStoreTests = {
 const fencing: SagaStoreTests = {
   'writes where epoch and version match, and raises the version by one': async ({ store }, first) => {
     const { record } = await store.create(newSaga('a'), first);
-    assert.equal(await store.update({ ...record, reason: 'one' }), true);
-    assert.equal(await store.update({ ...record, reason: 'stale' }), false);
-    assert.equal(await store.update({ ...record, version: record.version + 1, reason: 'two' }), true);
+    assert.deepEqual(await store.update({ ...record, reason: 'one' }), { requests: 0 });
+    assert.equal(await store.update({ ...record, reason: 'stale' }), undefined);
+    assert.ok(await store.update({ ...record, version: record.version + 1, reason: 'two' }));
     assert.equal((await store.get('a'))?.version, record.version + 2);
     assert.equal((await store.get('a'))?.reason, 'two');
   },
@@ -151,14 +206,14 @@ const fencing: SagaStoreTests = {
     await pass(first.ttl + 1);
     const [claimed] = await store.claim(all(), second);
     assert.equal(claimed?.epoch, record.epoch + 1);
-    assert.equal(await store.update({ ...record, status: 'completed' }), false);
+    assert.equal(await store.update({ ...record, status: 'completed' }), undefined);
     assert.equal((await store.get('a'))?.status, 'running');
-    assert.equal(await store.update({ ...claimed, status: 'completed' }), true);
+    assert.ok(await store.update({ ...claimed, status: 'completed' }));
   },
 
   'writes nothing for an unknown id': async ({ store }, first) => {
     const { record } = await store.create(newSaga('a'), first);
-    assert.equal(await store.update({ ...record, id: 'b' }), false);
+    assert.equal(await store.update({ ...record, id: 'b' }), undefined);
     assert.equal(await store.get('b'), undefined);
   },
 };
