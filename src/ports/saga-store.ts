@@ -264,8 +264,11 @@ export interface SagaStore {
   get(id: string): Promise<SagaRecord | undefined>;
   /** Records that match, newest first. */
   list(query: SagaQuery): Promise<readonly SagaRecord[]>;
-  /** How many there are, by shape and status. */
-  census(): Promise<readonly SagaCount[]>;
+  /**
+   * How many there are, by shape and status; only of these statuses, if given. Cheap where all of them are `running`,
+   * `waiting`, `compensating` or `parked`; to count the ended ones too may read every record.
+   */
+  census(status?: SagaQuery['status']): Promise<readonly SagaCount[]>;
   /** Delete up to `limit` ended sagas that were last written before this wall time; how many. */
   purge(endedBefore: number, limit: number): Promise<number>;
   /** Release what the store opened itself; a client that the user gave stays open. Idempotent. */

@@ -147,8 +147,9 @@ class MemorySagaStore implements SagaStore {
       .map((slot) => slot.record);
   }
 
-  async census(): Promise<readonly SagaCount[]> {
-    return census([...this.#slots.values()].map(({ row }) => row));
+  async census(status?: SagaQuery['status']): Promise<readonly SagaCount[]> {
+    const matches = matcherOf({ status });
+    return census([...this.#slots.values()].map(({ row }) => row).filter(matches));
   }
 
   async purge(endedBefore: number, limit: number): Promise<number> {
