@@ -44,6 +44,10 @@ export interface PostgresPool<Client extends PostgresTransaction = PostgresTrans
 export interface PooledClient {
   /** Give it back; with an error, it is thrown away. */
   release(error?: Error | boolean): void;
+  /** Hear that the connection broke. */
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  /** Hear of it no more. */
+  off(event: 'error', listener: (error: Error) => void): unknown;
 }
 
 /** Options of {@link postgresSagaBarrier}. */
@@ -161,10 +165,7 @@ class PostgresBarrier<Client extends PostgresTransaction>
    * Sets the call's own marks; what was there before. An undo sets that of its do first. Where another transaction has
    * set one and not ended, the insert waits for it: that is what makes calls take turns.
    */
-  async #mark(
-    client: Client,
-    { saga, step, operation, fingerprint }: BarrierCall,
-  ): Promise<BarrierMarks> {
+  async #mark(client: Client, { saga, step, operation, fingerprint }: BarrierCall): Promise<BarrierMarks> {
     const both = `($1, $2, 'do', 'undo', NULL), ($1, $2, 'undo', 'undo', $3)`;
     const values = operation === 'undo' ? both : `($1, $2, 'do', 'do', $3)`;
     const insert = `INSERT INTO ${this.#table} (saga, step, operation, set_by, fingerprint)
@@ -186,6 +187,11 @@ class PostgresBarrier<Client extends PostgresTransaction>
   async #transact<T>(operation: string, body: (client: Client) => Promise<T>): Promise<T> {
     const client = await guard(operation, () => this.#settings.pool.connect());
     let broken: Error | undefined;
+    const onBroken = (error: Error): void => {
+      broken = error;
+    };
+    // The pool listens to those that nobody uses only; unheard, it would end the process.
+    client.on('error', onBroken);
     try {
       await ask(client, operation, 'BEGIN ISOLATION LEVEL READ COMMITTED');
       const result = await body(client);
@@ -193,11 +199,10 @@ class PostgresBarrier<Client extends PostgresTransaction>
       return result;
     } catch (error) {
       // What cannot be rolled back is no client to give to others.
-      await client.query('ROLLBACK').catch((cause: Error) => {
-        broken = cause;
-      });
+      await client.query('ROLLBACK').catch(onBroken);
       throw error;
     } finally {
+      client.off('error', onBroken);
       client.release(broken);
     }
   }

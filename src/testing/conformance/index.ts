@@ -20,6 +20,8 @@ export {
 } from './rate-store.ts';
 export { type RegistryBackendConformanceOptions, registryBackendConformance } from './registry-backend.ts';
 export type { RegistryBackendHarness } from './registry-backend-stage.ts';
+export { type SagaBarrierConformanceOptions, sagaBarrierConformance } from './saga-barrier.ts';
+export type { SagaBarrierHarness } from './saga-barrier-stage.ts';
 export { type SagaStoreConformanceOptions, sagaStoreConformance } from './saga-store.ts';
 export type { SagaStoreHarness } from './saga-store-harness.ts';
 export type { Exceptions, TestApi } from './test-api.ts';
