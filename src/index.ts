@@ -121,6 +121,15 @@ export {
   type UpstreamFailed,
   type UpstreamTimeouts,
 } from './gateway/index.ts';
+export {
+  type BarrierDecision,
+  type BarrierMark,
+  type BarrierMarks,
+  barrierResult,
+  checkBarrierCall,
+  decideBarrier,
+  setMarks,
+} from './ports/barrier-decision.ts';
 export type { CircuitNotice, CircuitStore } from './ports/circuit-store.ts';
 export type { ConfigContent, ConfigLayer, ConfigScope, ConfigSource } from './ports/config-source.ts';
 export type { Delivery, Message, MessageBus, MessageHandler, SubscribeOptions } from './ports/message-bus.ts';
@@ -133,6 +142,13 @@ export type {
   ServiceInstance,
 } from './ports/registry-backend.ts';
 export type { Pick, PickOptions, PickOutcome, Resolver } from './ports/resolver.ts';
+export type {
+  BarrierCall,
+  BarrierContext,
+  BarrierOutcome,
+  BarrierWork,
+  SagaBarrier,
+} from './ports/saga-barrier.ts';
 export type {
   ClaimRequest,
   Lease,
