@@ -99,22 +99,33 @@ describe.skipIf(!betterSqliteLoads())('tables of another version', () => {
       steps: [],
       reason: 'why',
     };
-    expect(await store.get('s')).toEqual({ ...record, epoch: 1, version: 3, createdAt: 5, updatedAt: 6 });
+    const counters = { definitionVersion: 1, epoch: 1, version: 3, claims: 0 };
+    expect(await store.get('s')).toEqual({ ...record, ...counters, createdAt: 5, updatedAt: 6 });
     const repairs = [{ action: 'retry', by: 'ann', reason: 'why not', parked: 'why', at: 7 }] as const;
     const taken = await store.take('s', { owner: 'o', ttl: 1_000 });
-    expect(await store.update({ ...taken!, status: 'running', repairs })).toBe(true);
+    expect(await store.update({ ...taken!, status: 'running', repairs })).toEqual({ requests: 0 });
     old.run('written by version 1', 's');
     expect(await store.get('s')).toMatchObject({ reason: 'written by version 1', repairs, version: 5 });
+    database.exec(`INSERT INTO holdfast_sagas (id, saga, hash, status, input, steps, epoch, version, created_at,
+      updated_at) VALUES ('t', 'shop', 'h', 'compensating', '1', '[]', 1, 0, 4, 4)`);
+    const definitions = [{ saga: 'shop', hash: 'h' }];
+    const request = { definitions, limitEach: 9, holding: [], maxClaims: 9 };
+    await store.release('o');
+    const claimed = await store.claim(request, { owner: 'o', ttl: 1_000 });
+    expect(claimed.map(({ id, status }) => [id, status])).toEqual([
+      ['t', 'compensating'],
+      ['s', 'running'],
+    ]);
     expect(database.prepare('SELECT version FROM holdfast_saga_schema').all()).toEqual([
       { version: 1 },
-      { version: 2 },
+      { version: 3 },
     ]);
   });
 
   it('are refused when they are newer, with advice', async () => {
     const database = openFile();
     await started(database);
-    database.exec('INSERT INTO holdfast_saga_schema VALUES (3)');
-    await expect(started(database)).rejects.toThrow('of version 3 and this code knows 2; upgrade holdfast');
+    database.exec('INSERT INTO holdfast_saga_schema VALUES (4)');
+    await expect(started(database)).rejects.toThrow('of version 4 and this code knows 3; upgrade holdfast');
   });
 });

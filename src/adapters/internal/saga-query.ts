@@ -49,3 +49,17 @@ export function census(rows: Iterable<SagaRow>): readonly SagaCount[] {
   }
   return [...counts.values()];
 }
+
+/**
+ * The first text behind all that begin with a prefix, by code points, or undefined when there is none: of `ab` it is
+ * `ac`. So what begins with a prefix is a range, whatever characters it has.
+ */
+export function afterPrefix(prefix: string): string | undefined {
+  const points = Array.from(prefix, (character) => character.codePointAt(0)!);
+  while (points.at(-1) === 0x10ffff) points.pop();
+  const last = points.pop();
+  if (last === undefined) return undefined;
+  // Half characters are no code points of their own.
+  points.push(last === 0xd7ff ? 0xe000 : last + 1);
+  return String.fromCodePoint(...points);
+}

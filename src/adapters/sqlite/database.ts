@@ -2,8 +2,8 @@
  * The little of a SQLite driver that the store needs. `better-sqlite3` and `node:sqlite` both have it; both answer
  * synchronously.
  */
-import { StoreError } from '../../core/errors.ts';
-import { HoldfastError } from '../../core/holdfast-error.ts';
+import { InvalidPayloadError, StoreError } from '../../core/errors.ts';
+import { HoldfastError, messageOf } from '../../core/holdfast-error.ts';
 
 /** A prepared statement. Texts, numbers and null are bound; drivers' own types differ in how they say so. */
 export interface SqliteStatement {
@@ -27,32 +27,36 @@ export interface SqliteDatabase {
  * Run `work` as one immediate transaction: it takes the write lock first, so it never fails half way for having read
  * what another process wrote meanwhile.
  *
- * @throws StoreError with what went wrong; then nothing of it was written.
+ * @throws What went wrong; then nothing of it was written, unless it was the commit that failed.
  */
-export function transact<T>(database: SqliteDatabase, operation: string, work: () => T): T {
-  return guard(operation, () => {
-    database.exec('BEGIN IMMEDIATE');
+export function transact<T>(database: SqliteDatabase, work: () => T): T {
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    const result = work();
+    database.exec('COMMIT');
+    return result;
+  } catch (error) {
+    // A failed commit, or a full disk, may have rolled it back already.
     try {
-      const result = work();
-      database.exec('COMMIT');
-      return result;
-    } catch (error) {
-      // A failed commit, or a full disk, may have rolled it back already.
-      try {
-        database.exec('ROLLBACK');
-      } catch {}
-      throw error;
-    }
-  });
+      database.exec('ROLLBACK');
+    } catch {}
+    throw error;
+  }
 }
 
-/** @throws StoreError for whatever `work` throws; what the library itself threw is passed on as it is. */
-export function guard<T>(operation: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    throw error instanceof HoldfastError ? error : new StoreError('sqlite', operation, error);
-  }
+/** What a caller of the store is to hear of an error of the driver. */
+export function storeErrorOf(operation: string, error: unknown): HoldfastError {
+  if (error instanceof HoldfastError) return error;
+  // Both drivers pass on SQLite's own words: "string or blob too big".
+  if (/too big/.test(messageOf(error)))
+    return new InvalidPayloadError('what is to be stored', messageOf(error), error);
+  return new StoreError('sqlite', operation, error);
+}
+
+/** Whether another process has the lock: better-sqlite3 says so by name, node:sqlite by the number 5. */
+export function isBusy(error: unknown): boolean {
+  const { code, errcode } = error as { readonly code?: unknown; readonly errcode?: unknown };
+  return String(code).startsWith('SQLITE_BUSY') || (typeof errcode === 'number' && (errcode & 0xff) === 5);
 }
 
 /** Whether the database is kept in a file, and not in memory or in a file that goes when it is closed. */

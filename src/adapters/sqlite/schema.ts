@@ -5,11 +5,16 @@ import { type SqliteDatabase, transact } from './database.ts';
 export interface SagaTables {
   readonly sagas: string;
   readonly leases: string;
+  readonly requests: string;
 }
 
 /** Names of the tables under a prefix, which must be a checked identifier. */
 export function sagaTables(prefix: string): SagaTables {
-  return { sagas: `"${prefix}sagas"`, leases: `"${prefix}saga_leases"` };
+  return {
+    sagas: `"${prefix}sagas"`,
+    leases: `"${prefix}saga_leases"`,
+    requests: `"${prefix}saga_requests"`,
+  };
 }
 
 /**
@@ -17,7 +22,7 @@ export function sagaTables(prefix: string): SagaTables {
  * released: append. A step must leave tables that processes of the version before can go on with until they end.
  */
 function migrations(prefix: string): readonly string[] {
-  const { sagas, leases } = sagaTables(prefix);
+  const { sagas, leases, requests } = sagaTables(prefix);
   const tables = `
     CREATE TABLE ${sagas} (
       id TEXT PRIMARY KEY,
@@ -38,14 +43,38 @@ function migrations(prefix: string): readonly string[] {
     CREATE TABLE ${leases} (owner TEXT PRIMARY KEY, expires_at REAL NOT NULL) WITHOUT ROWID;
   `;
   const repairs = `ALTER TABLE ${sagas} ADD COLUMN repairs TEXT`;
-  return [tables, repairs];
+  // `due_at` is computed, so that it is right for what processes of the version before write. The index of what is due
+  // ends in what a census needs, so that one reads nothing else.
+  const waiting = `
+    ALTER TABLE ${sagas} ADD COLUMN definition_version INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE ${sagas} ADD COLUMN parked_at TEXT;
+    ALTER TABLE ${sagas} ADD COLUMN deadline REAL;
+    ALTER TABLE ${sagas} ADD COLUMN wake_at REAL;
+    ALTER TABLE ${sagas} ADD COLUMN claims INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE ${sagas} ADD COLUMN request_count INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE ${sagas} ADD COLUMN woken INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE ${sagas} ADD COLUMN due_at REAL GENERATED ALWAYS AS
+      (CASE WHEN status = 'waiting' AND woken = 0 THEN wake_at ELSE created_at END) VIRTUAL;
+    DROP INDEX IF EXISTS "${prefix}sagas_open";
+    CREATE INDEX "${prefix}sagas_due" ON ${sagas} (saga, hash, due_at, id, definition_version, status)
+      WHERE status IN ('running', 'waiting', 'compensating');
+    CREATE INDEX "${prefix}sagas_parked" ON ${sagas} (saga, hash, definition_version) WHERE status = 'parked';
+    CREATE TABLE ${requests} (
+      saga_id TEXT NOT NULL,
+      request_id TEXT NOT NULL,
+      place INTEGER NOT NULL,
+      body TEXT NOT NULL,
+      PRIMARY KEY (saga_id, request_id)
+    ) WITHOUT ROWID;
+  `;
+  return [tables, repairs, waiting];
 }
 
 /** Create the tables, or bring those that are there to the version that this code reads and writes. */
 export function prepareSchema(database: SqliteDatabase, prefix: string): void {
   const versions = `"${prefix}saga_schema"`;
   const steps = migrations(prefix);
-  transact(database, 'start', () => {
+  transact(database, () => {
     database.exec(`CREATE TABLE IF NOT EXISTS ${versions} (version INTEGER NOT NULL)`);
     const row = database.prepare(`SELECT max(version) AS version FROM ${versions}`).get();
     const found = Number((row as { readonly version: number | bigint | null }).version ?? 0);
