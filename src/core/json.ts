@@ -31,10 +31,24 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
  */
 export function parseJson(text: string, what: string): JsonValue {
   try {
+    // To look at every key takes several times as long; only where the key may be, perhaps escaped, is that needed.
+    if (!text.includes('__proto__') && !text.includes('\\u')) {
+      const value: JsonValue = JSON.parse(text);
+      if (text.length <= 2 * deepest || !isNestedDeeper(value, deepest)) return value;
+    }
     return JSON.parse(text, refusePrototypeKeys) as JsonValue;
   } catch (error) {
     throw new InvalidPayloadError(what, `is not acceptable JSON: ${syntaxProblem(error)}`);
   }
+}
+
+/** Levels that every walk through a value survives. */
+const deepest = 1_000;
+
+function isNestedDeeper(value: JsonValue, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (levels === 0) return true;
+  return Object.values(value).some((child: JsonValue) => isNestedDeeper(child, levels - 1));
 }
 
 const forbiddenKey = 'the key "__proto__" is not allowed';
@@ -64,7 +78,7 @@ function syntaxProblem(error: unknown): string {
  * @throws InvalidPayloadError naming the path.
  */
 export function stringifyJson(value: unknown, what: string): string {
-  const problem = findUnserialisable(value, '', []);
+  const problem = isSerialisable(value, 0) ? undefined : findUnserialisable(value, '', []);
   if (problem !== undefined) throw new InvalidPayloadError(what, `cannot be stored as JSON: ${problem}`);
   try {
     return JSON.stringify(value) ?? 'null';
@@ -72,6 +86,23 @@ export function stringifyJson(value: unknown, what: string): string {
     // A `toJSON` that throws, or returns what JSON cannot hold.
     throw new InvalidPayloadError(what, `cannot be stored as JSON: ${messageOf(error)}`, error);
   }
+}
+
+/** Whether {@link findUnserialisable} would certainly find nothing; quick, since it keeps no path. */
+function isSerialisable(value: unknown, depth: number): boolean {
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (typeof value !== 'object')
+    return typeof value !== 'bigint' && typeof value !== 'function' && typeof value !== 'symbol';
+  if (value === null) return true;
+  // What contains itself has no end.
+  if (depth > 100) return false;
+  if (Array.isArray(value)) {
+    for (const child of value) if (child === undefined || !isSerialisable(child, depth + 1)) return false;
+    return true;
+  }
+  if (!isPlainObject(value)) return false;
+  for (const key in value) if (key === '__proto__' || !isSerialisable(value[key], depth + 1)) return false;
+  return true;
 }
 
 function findUnserialisable(value: unknown, path: string, above: object[]): string | undefined {

@@ -12,8 +12,11 @@ export function statusesOf({ status }: SagaQuery): readonly SagaStatus[] | undef
   return typeof status === 'string' ? [status] : status;
 }
 
+type Shape = 'saga' | 'hash' | 'definition_version' | 'status';
+type Sought = Pick<SagaRow, Shape | 'created_at' | 'id'>;
+
 /** Whether a row is one that a query asks for. */
-export function matcherOf(query: SagaQuery): (row: SagaRow) => boolean {
+export function matcherOf(query: SagaQuery): (row: Sought) => boolean {
   const statuses = statusesOf(query);
   const { saga, definitionVersion, idPrefix = '', after } = query;
   const { createdFrom = Number.NEGATIVE_INFINITY, createdBefore = Number.POSITIVE_INFINITY } = query;
@@ -38,7 +41,7 @@ export function newestFirst(a: Place, b: Place): number {
 }
 
 /** Count rows by shape and status. */
-export function census(rows: Iterable<SagaRow>): readonly SagaCount[] {
+export function census(rows: Iterable<Pick<SagaRow, Shape>>): readonly SagaCount[] {
   const counts = new Map<string, SagaCount & { count: number }>();
   for (const { saga, hash, definition_version: definitionVersion, status } of rows) {
     const key = JSON.stringify([saga, hash, definitionVersion, status]);

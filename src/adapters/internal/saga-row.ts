@@ -103,12 +103,12 @@ export function newRow(saga: NewSaga): SagaRow {
   };
 }
 
-/** What an update writes. @throws InvalidPayloadError when something is not JSON. */
-export function changeOf(record: SagaRecord): SagaChange {
+/** What an update writes, with its steps as text. @throws InvalidPayloadError when something is not JSON. */
+export function changeOf(record: SagaRecord, steps: string = encodeSteps(record)): SagaChange {
   const { id, repairs = [] } = record;
   return {
     status: record.status,
-    steps: encodeSteps(record),
+    steps,
     reason: record.reason ?? null,
     parked_at: encodePlace(record),
     repairs: repairs.length === 0 ? null : stringifyJson(repairs, `the repairs of saga ${id}`),

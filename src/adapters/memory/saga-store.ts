@@ -14,9 +14,8 @@ import {
   type SagaStore,
   type Written,
 } from '../../ports/saga-store.ts';
-import { census, matcherOf, newestFirst, shapeOf } from '../internal/saga-query.ts';
+import { census, matcherOf, newestFirst } from '../internal/saga-query.ts';
 import {
-  changeOf,
   claimedRow,
   decodeForRepair,
   decodeRow,
@@ -52,8 +51,8 @@ class MemorySagaStore implements SagaStore {
   readonly durability = 'nothing: it ends with the process';
   readonly #clock: Clock;
   readonly #slots: Map<string, SagaSlot> = new Map();
-  /** Unfinished sagas by their shape. */
-  readonly #shelves: Map<string, SagaShelf> = new Map();
+  /** Unfinished sagas by name and hash of their definition. */
+  readonly #shelves: Map<string, Map<string, SagaShelf>> = new Map();
   /** When each owner's lease ends. */
   readonly #leases: Map<string, number> = new Map();
 
@@ -67,21 +66,17 @@ class MemorySagaStore implements SagaStore {
     const existing = this.#slots.get(saga.id);
     if (existing !== undefined) return { created: false, record: existing.record };
     const row = newRow(saga);
-    const slot = new SagaSlot(row, this.#shelfOf(row));
+    this.#slots.set(row.id, new SagaSlot(row, this.#shelfOf(row), lease.owner));
     this.#extend(lease);
-    this.#slots.set(row.id, slot);
-    slot.write(row, lease.owner, false);
     return { created: true, record: decodeRow(row).record };
   }
 
   async update(record: SagaRecord): Promise<Written | undefined> {
     const slot = this.#slots.get(record.id);
     if (slot === undefined) return undefined;
-    const { row, requests } = slot;
-    if (row.epoch !== record.epoch || row.version !== record.version) return undefined;
-    const unseen = requests.size > (record.requests?.length ?? 0);
-    slot.write({ ...row, ...changeOf(record), version: row.version + 1, claims: 0 }, slot.owner, unseen);
-    return { requests: requests.size };
+    if (slot.row.epoch !== record.epoch || slot.row.version !== record.version) return undefined;
+    slot.write(record);
+    return { requests: slot.requests.size };
   }
 
   async request(id: string, request: SagaRequest): Promise<RequestOutcome> {
@@ -101,11 +96,11 @@ class MemorySagaStore implements SagaStore {
     const isFree = (slot: SagaSlot): boolean =>
       slot.owner === lease.owner ? !holding.has(slot.row.id) : !this.#isAlive(slot.owner);
     const claimed: SagaRecord[] = [];
-    for (const shape of new Set(request.definitions.map(shapeOf))) {
-      const found = this.#shelves.get(shape)?.due(now).filter(isFree) ?? [];
+    for (const shelf of new Set(request.definitions.map((definition) => this.#shelfOf(definition)))) {
+      const found = shelf.due(now).filter(isFree);
       for (const slot of found.slice(0, request.limitEach)) {
         const { row, record } = claimedRow(slot.stored, request.maxClaims, now);
-        slot.put(row, lease.owner, slot.woken);
+        slot.hand(row, lease.owner);
         claimed.push(record);
       }
     }
@@ -119,7 +114,7 @@ class MemorySagaStore implements SagaStore {
     if (slot === undefined || (isUnfinished(slot.row.status) && this.#isAlive(slot.owner))) return undefined;
     const next = { ...slot.stored, epoch: slot.row.epoch + 1 };
     const record = decodeForRepair(next);
-    slot.put(next, lease.owner, slot.woken);
+    slot.hand(next, lease.owner);
     this.#extend(lease);
     return record;
   }
@@ -165,12 +160,16 @@ class MemorySagaStore implements SagaStore {
 
   async close(): Promise<void> {}
 
-  #shelfOf(row: Pick<SagaRecord, 'saga' | 'hash'>): SagaShelf {
-    const shape = shapeOf(row);
-    let shelf = this.#shelves.get(shape);
+  #shelfOf({ saga, hash }: Pick<SagaRecord, 'saga' | 'hash'>): SagaShelf {
+    let shelves = this.#shelves.get(saga);
+    if (shelves === undefined) {
+      shelves = new Map();
+      this.#shelves.set(saga, shelves);
+    }
+    let shelf = shelves.get(hash);
     if (shelf === undefined) {
       shelf = new SagaShelf();
-      this.#shelves.set(shape, shelf);
+      shelves.set(hash, shelf);
     }
     return shelf;
   }

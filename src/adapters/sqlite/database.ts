@@ -53,6 +53,15 @@ export function storeErrorOf(operation: string, error: unknown): HoldfastError {
   return new StoreError('sqlite', operation, error);
 }
 
+/** @throws StoreError for whatever `work` throws; what the library itself threw is passed on as it is. */
+export function guard<T>(operation: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw storeErrorOf(operation, error);
+  }
+}
+
 /** Whether another process has the lock: better-sqlite3 says so by name, node:sqlite by the number 5. */
 export function isBusy(error: unknown): boolean {
   const { code, errcode } = error as { readonly code?: unknown; readonly errcode?: unknown };
