@@ -121,15 +121,6 @@ export {
   type UpstreamFailed,
   type UpstreamTimeouts,
 } from './gateway/index.ts';
-export {
-  type BarrierDecision,
-  type BarrierMark,
-  type BarrierMarks,
-  barrierResult,
-  checkBarrierCall,
-  decideBarrier,
-  setMarks,
-} from './ports/barrier-decision.ts';
 export type { CircuitNotice, CircuitStore } from './ports/circuit-store.ts';
 export type { ConfigContent, ConfigLayer, ConfigScope, ConfigSource } from './ports/config-source.ts';
 export type { Delivery, Message, MessageBus, MessageHandler, SubscribeOptions } from './ports/message-bus.ts';
@@ -243,8 +234,11 @@ export {
   type MemoryInboxOptions,
   memoryInbox,
   Participant,
+  type ParticipantAnswer,
   type ParticipantEvents,
+  type ParticipantHandler,
   type ParticipantOptions,
+  type ParticipantRequest,
   type PlannedStep,
   type PublishOptions,
   participant,
@@ -252,9 +246,12 @@ export {
   type RefuseOptions,
   type RepairOptions,
   refuse,
+  refusedBy,
   type Saga,
   type SagaDefinition,
   type SagaEndedEvent,
+  type SagaEndpoint,
+  type SagaEndpointOptions,
   type SagaEvent,
   type SagaEvents,
   type SagaOptions,
@@ -270,6 +267,11 @@ export {
   type StepKind,
   type Stored,
   saga,
+  sagaAnswer,
+  sagaCall,
+  sagaEndpoint,
+  sagaHeaders,
+  sagaRequest,
   sourceHeader,
   type UndoContext,
   type UnusedName,

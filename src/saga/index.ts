@@ -1,4 +1,14 @@
 export {
+  type BarrierDecision,
+  type BarrierMark,
+  type BarrierMarks,
+  barrierResult,
+  checkBarrierCall,
+  decideBarrier,
+  setMarks,
+} from '../ports/barrier-decision.ts';
+export { type CallingContext, sagaCall } from './barrier.ts';
+export {
   causationHeader,
   correlationHeader,
   type EventHandlers,
@@ -18,6 +28,23 @@ export {
   type EventSchemas,
   eventCatalog,
 } from './event-catalog.ts';
+export { refusedBy, refusedHeader, replayedHeader, sagaAnswer } from './http-answer.ts';
+export type { ParticipantAnswer, ParticipantHandler, ParticipantRequest } from './http-endpoint.ts';
+export {
+  type AnyHeaders,
+  type SagaHeaders,
+  type SagaRequestHeaders,
+  sagaHeaders,
+  sagaRequest,
+} from './http-headers.ts';
+export {
+  type FastifyLikeReply,
+  type FastifyLikeRequest,
+  type NodeLikeRequest,
+  type SagaEndpoint,
+  type SagaEndpointOptions,
+  sagaEndpoint,
+} from './http-participant.ts';
 export { type Inbox, type MemoryInboxOptions, memoryInbox } from './inbox.ts';
 export type { PlannedStep, SagaPlan, StepKind } from './plan.ts';
 export type { RepairOptions } from './repair.ts';
