@@ -235,6 +235,7 @@ export {
   memoryInbox,
   Participant,
   type ParticipantAnswer,
+  type ParticipantErrorListener,
   type ParticipantEvents,
   type ParticipantHandler,
   type ParticipantOptions,

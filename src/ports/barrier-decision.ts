@@ -85,8 +85,8 @@ function decideDo(earlier: BarrierMark | undefined): BarrierDecision {
 function decideUndo(found: BarrierMarks): BarrierDecision {
   // By an undo too: then this one, or one before it, came before the do.
   if (found.do === undefined || found.do.by === 'undo') return answer({ type: 'nothing' });
-  if (found.undo !== undefined) return answer({ type: 'repeated', result: resultOf(found.undo) });
   if (found.do.refused !== undefined) return answer({ type: 'nothing' });
+  if (found.undo !== undefined) return answer({ type: 'repeated', result: resultOf(found.undo) });
   return { type: 'perform', context: { done: resultOf(found.do) } };
 }
 

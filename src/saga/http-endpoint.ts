@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import { InvalidPayloadError, ProblemError, RefusedError, StoreError } from '../core/errors.ts';
 import { HoldfastError } from '../core/holdfast-error.ts';
 import { isPlainObject, type JsonObject, type JsonValue, parseJson } from '../core/json.ts';
-import { warnOf } from '../core/log.ts';
 import type { BarrierOutcome, BarrierWork, SagaBarrier } from '../ports/saga-barrier.ts';
 import { isJson, refusedHeader, replayedHeader } from './http-answer.ts';
 import { type AnyHeaders, type SagaRequestHeaders, sagaRequest } from './http-headers.ts';
@@ -59,10 +58,19 @@ export type ParticipantHandler<Transaction, Native = unknown> = (
   request: ParticipantRequest<Native>,
 ) => ParticipantAnswer | undefined | Promise<ParticipantAnswer | undefined>;
 
+/** Hears of what went wrong on this side: the caller is told no more than that. */
+export type ParticipantErrorListener = (error: unknown) => void;
+
+/** What answers the requests of one endpoint. */
+export interface Answering<Transaction> {
+  readonly barrier: SagaBarrier<Transaction>;
+  readonly handler: ParticipantHandler<Transaction>;
+  readonly onError: ParticipantErrorListener;
+}
+
 /** Answers requests by a handler under a barrier. Never rejects. */
 export async function answerUnderBarrier<Transaction>(
-  barrier: SagaBarrier<Transaction>,
-  handler: ParticipantHandler<Transaction>,
+  { barrier, handler, onError }: Answering<Transaction>,
   raw: RawRequest,
 ): Promise<RawAnswer> {
   try {
@@ -78,7 +86,7 @@ export async function answerUnderBarrier<Transaction>(
     const { saga, step, operation } = call;
     return answerOf(await barrier.attempt({ saga, step, operation, fingerprint: fingerprintOf(raw) }, work));
   } catch (error) {
-    return answerTo(error);
+    return answerTo(error, onError);
   }
 }
 
@@ -138,14 +146,14 @@ function refusal(by: 'undo' | 'work', reason: string): RawAnswer {
 }
 
 /** Only what was written for the caller is told; what else went wrong is a matter of this side. */
-function answerTo(error: unknown): RawAnswer {
+function answerTo(error: unknown, onError: ParticipantErrorListener): RawAnswer {
   if (error instanceof RefusedError) return refusal('work', error.message);
   if (error instanceof ProblemError) {
     const { status, message, headers } = error;
     const answer = problem(status, message, undefined);
     return { ...answer, headers: { ...answer.headers, ...headers } };
   }
-  warnOf('a participant could not take the call of a saga', error);
+  onError(error);
   const code = error instanceof HoldfastError ? error.code : undefined;
   if (error instanceof StoreError) {
     return problem(503, 'whether it was done is unknown; send it again with the same Idempotency-Key', code);

@@ -1,10 +1,12 @@
 /** Participants over HTTP: the endpoint as each transport wants it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ProblemError } from '../core/errors.ts';
+import { warnOf } from '../core/log.ts';
 import { functionOption, methodsOption, parseOptions, z } from '../core/options.ts';
 import type { SagaBarrier } from '../ports/saga-barrier.ts';
 import {
   answerUnderBarrier,
+  type ParticipantErrorListener,
   type ParticipantHandler,
   problem,
   type RawAnswer,
@@ -17,6 +19,8 @@ export interface SagaEndpointOptions<Transaction> {
   readonly barrier: SagaBarrier<Transaction>;
   /** The longest body that is read, in bytes. Default 1 MiB. Where a framework has read it, its own limit holds. */
   readonly maxBody?: number | undefined;
+  /** Hears of every request that ends with 500 or 503. Default: a warning of the process. */
+  readonly onError?: ParticipantErrorListener | undefined;
 }
 
 /** Fastify's request, as far as it is needed. */
@@ -62,6 +66,9 @@ const optionsSchema = z.strictObject({
     'attempt',
   ),
   maxBody: z.int().min(0).default(1_048_576),
+  onError: functionOption<ParticipantErrorListener>().default(() => (error: unknown) => {
+    warnOf('a participant could not take the call of a saga', error);
+  }),
 });
 
 /**
@@ -79,10 +86,11 @@ export function sagaEndpoint<Transaction, Native = unknown>(
   options: SagaEndpointOptions<Transaction>,
   handler: ParticipantHandler<Transaction, Native>,
 ): SagaEndpoint {
-  const { maxBody } = parseOptions('sagaEndpoint', optionsSchema, options);
+  const { maxBody, onError } = parseOptions('sagaEndpoint', optionsSchema, options);
+  const { barrier } = options;
   parseOptions('sagaEndpoint', z.object({ handler: functionOption() }), { handler });
   const answer = (raw: RawRequest): Promise<RawAnswer> =>
-    answerUnderBarrier(options.barrier, handler as ParticipantHandler<Transaction>, raw);
+    answerUnderBarrier({ barrier, handler: handler as ParticipantHandler<Transaction>, onError }, raw);
   return {
     node: async (request, response) => {
       const raw = await rawOfNode(request, maxBody).catch(tooLong);

@@ -29,7 +29,12 @@ export {
   eventCatalog,
 } from './event-catalog.ts';
 export { refusedBy, refusedHeader, replayedHeader, sagaAnswer } from './http-answer.ts';
-export type { ParticipantAnswer, ParticipantHandler, ParticipantRequest } from './http-endpoint.ts';
+export type {
+  ParticipantAnswer,
+  ParticipantErrorListener,
+  ParticipantHandler,
+  ParticipantRequest,
+} from './http-endpoint.ts';
 export {
   type AnyHeaders,
   type SagaHeaders,

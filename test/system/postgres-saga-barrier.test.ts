@@ -1,10 +1,12 @@
 /** The barrier in a real Postgres: the contract, and what only a database with sessions can get wrong. */
+import fc from 'fast-check';
 import pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { postgresSagaBarrier } from '../../src/adapters/postgres/saga-barrier.ts';
 import { RefusedError, StoreError } from '../../src/core/errors.ts';
 import type { BarrierCall } from '../../src/ports/saga-barrier.ts';
 import { sagaBarrierConformance } from '../../src/testing/conformance/saga-barrier.ts';
+import { followsTheModel, isSomeOrder, someCalls } from '../saga/participant/barrier-model.ts';
 import { describeServer } from '../servers/describe-server.ts';
 import { postgres } from '../servers/postgres.ts';
 import { until } from '../servers/until.ts';
@@ -29,6 +31,20 @@ describeServer(postgres, (server) => {
       await made.close();
     }
   }
+
+  it.each([
+    ['one call after another', followsTheModel],
+    ['all calls at once, on many connections', isSomeOrder],
+  ])('follows its model: %s', (_order, check) =>
+    stage(async (harness) => {
+      let saga = 0;
+      const property = fc.asyncProperty(someCalls, (calls) => {
+        saga += 1;
+        return check(harness as never, `s${saga}`, calls);
+      });
+      await fc.assert(property, { numRuns: 150 });
+    }),
+  );
 
   const waiting = (pool: pg.Pool) => async () => {
     const { rows } = await pool.query("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'");

@@ -1,4 +1,5 @@
 /** The barrier in a real Redis, over ioredis and over what node-redis offers; and where Redis is no database. */
+import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import type { NodeRedisClient } from '../../src/adapters/redis/client.ts';
@@ -6,6 +7,7 @@ import { type RedisTransaction, redisSagaBarrier } from '../../src/adapters/redi
 import { RefusedError } from '../../src/core/errors.ts';
 import type { BarrierCall } from '../../src/ports/saga-barrier.ts';
 import { sagaBarrierConformance } from '../../src/testing/conformance/saga-barrier.ts';
+import { followsTheModel, isSomeOrder, someCalls } from '../saga/participant/barrier-model.ts';
 import { describeServer } from '../servers/describe-server.ts';
 import { redis } from '../servers/redis.ts';
 
@@ -61,6 +63,20 @@ describeServer(redis, (server) => {
       await made.close();
     }
   }
+
+  it.each([
+    ['one call after another', followsTheModel],
+    ['all calls at once', isSomeOrder],
+  ])('follows its model: %s', (_order, check) =>
+    stage(async (harness) => {
+      let saga = 0;
+      const property = fc.asyncProperty(someCalls, (calls) => {
+        saga += 1;
+        return check(harness as never, `s${saga}`, calls);
+      });
+      await fc.assert(property, { numRuns: 300 });
+    }),
+  );
 
   it('sells the last one once: what the work read must still be so when it is applied', () =>
     stage(async ({ barrier, other, client, account, balance }) => {

@@ -69,13 +69,16 @@ describe.each(Object.entries(servers))('a participant behind %s', (_name, start)
   let stock: number;
   let handled: string[];
   let asked: ParticipantRequest[];
+  let errors: unknown[];
 
   beforeEach(async () => {
     stock = 3;
     handled = [];
     asked = [];
+    errors = [];
     const barrier = memorySagaBarrier();
-    const endpoint = sagaEndpoint({ barrier }, (transaction: MemoryTransaction, request) => {
+    const onError = (error: unknown): void => void errors.push(error);
+    const endpoint = sagaEndpoint({ barrier, onError }, (transaction: MemoryTransaction, request) => {
       handled.push(request.operation);
       asked.push(request);
       const { count } = request.body as { count: number };
@@ -173,6 +176,7 @@ describe.each(Object.entries(servers))('a participant behind %s', (_name, start)
     expect(await failed.clone().text()).not.toContain('password');
     await expect(sagaAnswer(failed)).rejects.toMatchObject({ retryable: true });
     expect(handled).toHaveLength(2);
+    expect(errors).toEqual([expect.objectContaining({ message: expect.stringContaining('secret') })]);
     expect((await post(contextOf('do'), 1)).status).toBe(201);
   });
 
@@ -192,7 +196,7 @@ describe.each(Object.entries(servers))('a participant behind %s', (_name, start)
 describe('the endpoint', () => {
   const headers = { 'content-type': 'application/json', ...sagaHeaders(contextOf('do')) };
   const endpoint = (answer: unknown, maxBody?: number): SagaEndpoint =>
-    sagaEndpoint({ barrier: memorySagaBarrier(), maxBody }, () => answer as undefined);
+    sagaEndpoint({ barrier: memorySagaBarrier(), maxBody, onError: () => {} }, () => answer as undefined);
   const post = (to: SagaEndpoint, body: string, more = {}) =>
     to.fetch(new Request('http://shop/r', { method: 'POST', headers: { ...headers, ...more }, body }));
 
