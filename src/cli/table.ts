@@ -1,3 +1,5 @@
+import { printable } from '../core/printable.ts';
+
 /**
  * Rows as text in aligned columns, the headings above. What comes from a registry was written by others, so control
  * characters, which could steer a terminal, are shown as `\xNN`.
@@ -14,11 +16,4 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
           .trimEnd()}\n`,
     )
     .join('');
-}
-
-function printable(text: string): string {
-  return text.replace(
-    /\p{Cc}|\p{Cf}|\u2028|\u2029/gu,
-    (character) => `\\x${(character.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`,
-  );
 }

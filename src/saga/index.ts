@@ -21,6 +21,7 @@ export {
   type ReceivedEvent,
   sourceHeader,
 } from './choreography.ts';
+export { diagram } from './diagram.ts';
 export {
   type EventCatalog,
   type EventInput,
@@ -77,3 +78,4 @@ export type {
   UnusedName,
   WithResult,
 } from './saga-types.ts';
+export { formatTimeline, type TimelineEntry, type TimelineType, timeline } from './timeline.ts';
