@@ -44,13 +44,13 @@ type Outcome = { readonly value: unknown } | { readonly error: unknown };
 /** Writes of the same turn of the event loop, in one transaction: one sync of the disk for all of them. */
 export class SagaWrites {
   readonly #connection: SqliteConnection;
-  readonly #tables: SagaTables;
+  readonly #sql: Readonly<Record<Statement, string>>;
   readonly #rows: SagaRows;
   readonly #group: GroupCommit<Write, unknown>;
 
   constructor(connection: SqliteConnection, tables: SagaTables, rows: SagaRows) {
     this.#connection = connection;
-    this.#tables = tables;
+    this.#sql = statementsOf(tables);
     this.#rows = rows;
     const commit = (batch: readonly PendingWrite<Write, unknown>[]): Promise<void> => this.#commit(batch);
     this.#group = new GroupCommit({ commit, maxBatch: 1_000, inFlight: 1 });
@@ -73,9 +73,7 @@ export class SagaWrites {
 
   /** Begin or extend a lease, within a transaction. */
   extend({ owner, ttl }: Lease): void {
-    const put = `INSERT INTO ${this.#tables.leases} (owner, expires_at) VALUES (?, ?)
-      ON CONFLICT (owner) DO UPDATE SET expires_at = excluded.expires_at`;
-    this.#connection.prepare(put).run(owner, this.#connection.clock.wallTime() + ttl);
+    this.#connection.prepare(this.#sql.extend).run(owner, this.#connection.clock.wallTime() + ttl);
   }
 
   async #commit(batch: readonly PendingWrite<Write, unknown>[]): Promise<void> {
@@ -93,63 +91,87 @@ export class SagaWrites {
   }
 
   #create(row: SagaRow, lease: Lease): Created {
-    const insert = `INSERT INTO ${this.#tables.sagas} (${rowColumns.join(', ')}, owner)
-      VALUES (${'?, '.repeat(rowColumns.length)}?) ON CONFLICT (id) DO NOTHING`;
     const owner = row.status === 'waiting' ? null : lease.owner;
     const values = rowColumns.map((column) => row[column]);
-    const { changes } = this.#connection.prepare(insert).run(...values, owner);
+    const { changes } = this.#connection.prepare(this.#sql.create).run(...values, owner);
     const created = Number(changes) === 1;
     return { created, record: decodeRow(created ? row : this.#rows.find(row.id)!).record };
   }
 
-  #update(update: RowUpdate): Written | undefined {
-    const { status, wake_at } = update.change;
-    const stays = (status === 'running' || status === 'compensating') && wake_at === null;
-    const written = (stays ? this.#goOn(update) : undefined) ?? this.#change(update);
-    return written && { requests: Number(written.request_count) };
-  }
-
-  /** Most updates leave the status as it is; then no index has to change, so none is named. */
-  #goOn({ id, epoch, version, change }: RowUpdate): CountRow | undefined {
-    const write = `UPDATE ${this.#tables.sagas}
-      SET steps = ?, reason = ?, parked_at = ?, repairs = ?, updated_at = ?, version = version + 1, claims = 0
-      WHERE id = ? AND epoch = ? AND version = ? AND status = ? AND wake_at IS NULL RETURNING request_count`;
-    const { steps, reason, parked_at, repairs, updated_at, status } = change;
-    const values = [steps, reason, parked_at, repairs, updated_at, id, epoch, version, status] as const;
-    return (this.#connection.prepare(write).get(...values) ?? undefined) as CountRow | undefined;
-  }
-
-  /** What begins to wait is held by nobody, and is due when a request came that its writer had not seen. */
-  #change({ id, epoch, version, change, seen }: RowUpdate): CountRow | undefined {
-    const waits = change.status === 'waiting';
-    const write = `UPDATE ${this.#tables.sagas}
-      SET status = ?, steps = ?, reason = ?, parked_at = ?, repairs = ?, wake_at = ?, updated_at = ?,
-        version = version + 1, claims = 0, woken = ${waits ? '(request_count > ?)' : '0'}
-        ${waits ? ', owner = NULL' : ''}
-      WHERE id = ? AND epoch = ? AND version = ? RETURNING request_count`;
+  /**
+   * Most updates leave the status as it is; then no index has to change, so their statement names no column of one. And
+   * most find the requests that they know of; only where there are more is their number worth a RETURNING, which costs
+   * as much as the rest of the statement.
+   */
+  #update({ id, epoch, version, change, seen }: RowUpdate): Written | undefined {
     const { status, steps, reason, parked_at, repairs, wake_at, updated_at } = change;
-    const values = [status, steps, reason, parked_at, repairs, wake_at, updated_at, ...(waits ? [seen] : [])];
-    return (this.#connection.prepare(write).get(...values, id, epoch, version) ?? undefined) as
-      | CountRow
-      | undefined;
+    const content = [steps, reason, parked_at, repairs, updated_at] as const;
+    const stays = (status === 'running' || status === 'compensating') && wake_at === null;
+    const wasWritten = (statement: string, ...values: unknown[]): boolean =>
+      Number(this.#connection.prepare(statement).run(...values, id, epoch, version, seen).changes) === 1;
+    if (stays && wasWritten(this.#sql.goOn, ...content, status)) return { requests: seen };
+    const waits = status === 'waiting';
+    const statement = waits ? this.#sql.wait : this.#sql.change;
+    if (wasWritten(statement, ...content, status, wake_at)) return { requests: seen };
+    const values = [...content, status, wake_at, ...(waits ? [seen] : []), id, epoch, version];
+    const unseen = this.#connection
+      .prepare(waits ? this.#sql.waitUnseen : this.#sql.changeUnseen)
+      .get(...values);
+    // One of the drivers says null, the other undefined.
+    return unseen ? { requests: Number((unseen as CountRow).request_count) } : undefined;
   }
 
   #request({ id, requestId, body }: RowRequest): RequestOutcome {
-    const { sagas, requests } = this.#tables;
-    const select = `SELECT status, request_count FROM ${sagas} WHERE id = ?`;
-    const found = this.#connection.prepare(select).get(id) as (CountRow & { readonly status: string }) | null;
+    const { find, known, append, wake } = this.#sql;
+    const found = this.#connection.prepare(find).get(id) as
+      | (CountRow & { readonly status: string })
+      | undefined;
     if (!found) return 'unknown';
-    const known = `SELECT 1 FROM ${requests} WHERE saga_id = ? AND request_id = ?`;
     if (this.#connection.prepare(known).get(id, requestId)) return 'known';
     if (isEnded(found.status)) return 'ended';
     const count = Number(found.request_count);
     if (count >= maxSagaRequests) return 'full';
-    const insert = `INSERT INTO ${requests} (saga_id, request_id, place, body) VALUES (?, ?, ?, ?)`;
-    this.#connection.prepare(insert).run(id, requestId, count, body);
-    const wake = `UPDATE ${sagas} SET request_count = request_count + 1, woken = (status = 'waiting') WHERE id = ?`;
+    this.#connection.prepare(append).run(id, requestId, count, body);
     this.#connection.prepare(wake).run(id);
     return 'added';
   }
+}
+
+type Statement =
+  | 'extend'
+  | 'create'
+  | 'goOn'
+  | 'change'
+  | 'changeUnseen'
+  | 'wait'
+  | 'waitUnseen'
+  | 'find'
+  | 'known'
+  | 'append'
+  | 'wake';
+
+/** The statements of writes, as texts. */
+function statementsOf({ sagas, leases, requests }: SagaTables): Readonly<Record<Statement, string>> {
+  const content = `steps = ?, reason = ?, parked_at = ?, repairs = ?, updated_at = ?, version = version + 1, claims = 0`;
+  const fence = 'id = ? AND epoch = ? AND version = ?';
+  const change = `UPDATE ${sagas} SET ${content}, status = ?, wake_at = ?, woken = 0 WHERE ${fence}`;
+  // What begins to wait is held by nobody.
+  const wait = `UPDATE ${sagas} SET ${content}, status = ?, wake_at = ?, owner = NULL, woken =`;
+  return {
+    extend: `INSERT INTO ${leases} (owner, expires_at) VALUES (?, ?)
+      ON CONFLICT (owner) DO UPDATE SET expires_at = excluded.expires_at`,
+    create: `INSERT INTO ${sagas} (${rowColumns.join(', ')}, owner)
+      VALUES (${'?, '.repeat(rowColumns.length)}?) ON CONFLICT (id) DO NOTHING`,
+    goOn: `UPDATE ${sagas} SET ${content} WHERE status = ? AND wake_at IS NULL AND ${fence} AND request_count = ?`,
+    change: `${change} AND request_count = ?`,
+    changeUnseen: `${change} RETURNING request_count`,
+    wait: `${wait} 0 WHERE ${fence} AND request_count = ?`,
+    waitUnseen: `${wait} (request_count > ?) WHERE ${fence} RETURNING request_count`,
+    find: `SELECT status, request_count FROM ${sagas} WHERE id = ?`,
+    known: `SELECT 1 FROM ${requests} WHERE saga_id = ? AND request_id = ?`,
+    append: `INSERT INTO ${requests} (saga_id, request_id, place, body) VALUES (?, ?, ?, ?)`,
+    wake: `UPDATE ${sagas} SET request_count = request_count + 1, woken = (status = 'waiting') WHERE id = ?`,
+  };
 }
 
 interface CountRow {

@@ -43,19 +43,40 @@ function migrations(prefix: string): readonly string[] {
     CREATE TABLE ${leases} (owner TEXT PRIMARY KEY, expires_at REAL NOT NULL) WITHOUT ROWID;
   `;
   const repairs = `ALTER TABLE ${sagas} ADD COLUMN repairs TEXT`;
-  // `due_at` is computed, so that it is right for what processes of the version before write. The index of what is due
-  // ends in what a census needs, so that one reads nothing else.
+  // The table is made anew, ordered by its insertions: what is under way at one time lies on few pages, so a commit
+  // writes few. What a process of the version before says to it still holds; so `due_at` is computed, to be right for
+  // what such a process writes. The index of what is due ends in what a census needs, so that one reads nothing else.
+  const columns =
+    'id, saga, hash, status, input, steps, reason, owner, epoch, version, created_at, updated_at, repairs';
   const waiting = `
-    ALTER TABLE ${sagas} ADD COLUMN definition_version INTEGER NOT NULL DEFAULT 1;
-    ALTER TABLE ${sagas} ADD COLUMN parked_at TEXT;
-    ALTER TABLE ${sagas} ADD COLUMN deadline REAL;
-    ALTER TABLE ${sagas} ADD COLUMN wake_at REAL;
-    ALTER TABLE ${sagas} ADD COLUMN claims INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE ${sagas} ADD COLUMN request_count INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE ${sagas} ADD COLUMN woken INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE ${sagas} ADD COLUMN due_at REAL GENERATED ALWAYS AS
-      (CASE WHEN status = 'waiting' AND woken = 0 THEN wake_at ELSE created_at END) VIRTUAL;
-    DROP INDEX IF EXISTS "${prefix}sagas_open";
+    ALTER TABLE ${sagas} RENAME TO "${prefix}sagas_2";
+    CREATE TABLE ${sagas} (
+      id TEXT NOT NULL PRIMARY KEY,
+      saga TEXT NOT NULL,
+      hash TEXT NOT NULL,
+      definition_version INTEGER NOT NULL DEFAULT 1,
+      status TEXT NOT NULL,
+      owner TEXT,
+      epoch INTEGER NOT NULL,
+      version INTEGER NOT NULL,
+      claims INTEGER NOT NULL DEFAULT 0,
+      request_count INTEGER NOT NULL DEFAULT 0,
+      woken INTEGER NOT NULL DEFAULT 0,
+      created_at REAL NOT NULL,
+      updated_at REAL NOT NULL,
+      deadline REAL,
+      wake_at REAL,
+      due_at REAL GENERATED ALWAYS AS
+        (CASE WHEN status = 'waiting' AND woken = 0 THEN wake_at ELSE created_at END) VIRTUAL,
+      reason TEXT,
+      parked_at TEXT,
+      repairs TEXT,
+      steps TEXT NOT NULL,
+      input TEXT NOT NULL
+    );
+    INSERT INTO ${sagas} (${columns}) SELECT ${columns} FROM "${prefix}sagas_2" ORDER BY created_at;
+    DROP TABLE "${prefix}sagas_2";
+    CREATE INDEX "${prefix}sagas_newest" ON ${sagas} (created_at DESC);
     CREATE INDEX "${prefix}sagas_due" ON ${sagas} (saga, hash, due_at, id, definition_version, status)
       WHERE status IN ('running', 'waiting', 'compensating');
     CREATE INDEX "${prefix}sagas_parked" ON ${sagas} (saga, hash, definition_version) WHERE status = 'parked';
