@@ -50,7 +50,8 @@ export type SagaStatus =
 /**
  * Where one step is. `open`: the saga has come to it, and what that fixed is written down (a condition that held, the
  * time to wait until). `begun`: a step that must not be tried twice may have been tried. `omitted`: its condition did
- * not hold. A step without a record was not recorded, which after a crash means doubt.
+ * not hold, or its group turned back before it was begun. A step without a record was not recorded, which after a crash
+ * means doubt.
  */
 export type StepStatus = 'open' | 'begun' | 'done' | 'refused' | 'failed' | 'undone' | 'omitted';
 
@@ -88,6 +89,8 @@ export interface RepairRecord {
   readonly parked: string;
   /** Name of the step that was skipped, or whose undo was. */
   readonly step?: string | undefined;
+  /** How many requests the saga had then: a cancel among them was answered "too late", and stays so. */
+  readonly requests?: number | undefined;
   /** Wall time, in milliseconds. */
   readonly at: number;
 }
