@@ -38,6 +38,14 @@ export class Emitter<Events extends { readonly [K in keyof Events]: object }> {
     return () => void listeners.off(event, isolated);
   }
 
+  /** Whether anyone would see some event. */
+  get isHeard(): boolean {
+    return (
+      this.#telemetry !== undefined ||
+      (this.#listeners !== undefined && this.#listeners.eventNames().length > 0)
+    );
+  }
+
   /** Whether anyone would see the event; ask it before building a payload on a hot path. */
   wants(event: keyof Events & string): boolean {
     if (this.#telemetry !== undefined) return true;

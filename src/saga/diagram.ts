@@ -5,7 +5,7 @@ import { InvalidOptionsError } from '../core/errors.ts';
 import type { SagaRecord } from '../ports/saga-store.ts';
 import { currentSteps, drawnStates } from './diagram-state.ts';
 import { type DrawnStep, type DrawnUnit, drawnUnits, isConditional } from './diagram-units.ts';
-import type { Saga } from './saga-types.ts';
+import type { Saga } from './saga-phases.ts';
 
 /** How each state looks, on a light page and on a dark one. */
 const looks: Readonly<Record<string, string>> = {

@@ -22,6 +22,7 @@ export {
   sourceHeader,
 } from './choreography.ts';
 export { diagram } from './diagram.ts';
+export type { BegunSaga } from './entrance.ts';
 export {
   type EventCatalog,
   type EventInput,
@@ -52,9 +53,11 @@ export {
   sagaEndpoint,
 } from './http-participant.ts';
 export { type Inbox, type MemoryInboxOptions, memoryInbox } from './inbox.ts';
-export type { PlannedStep, SagaPlan, StepKind } from './plan.ts';
+export type { PlannedStep, SagaPlan, StepKind, StepType } from './plan.ts';
+export type { PurgeOptions } from './queries.ts';
 export type { RepairOptions } from './repair.ts';
-export { type BeginOptions, type BegunSaga, SagaRunner, type SagaRunOptions } from './runner.ts';
+export type { CancelOptions, SignalOptions, SignalOutcome } from './request-desk.ts';
+export { type BeginOptions, SagaRunner, type SagaRunOptions } from './runner.ts';
 export type { SagaRetryOptions, SagaRunnerOptions } from './runner-options.ts';
 export { type RefuseOptions, refuse, type SagaOptions, saga } from './saga.ts';
 export type {
@@ -65,17 +68,41 @@ export type {
   SagaStepFailedEvent,
 } from './saga-events.ts';
 export type {
+  AfterNested,
+  CommittedGroup,
   CommittedSaga,
-  CompensatableOptions,
+  CompensatableGroup,
   CompensatableSaga,
-  ForwardOptions,
+  Maybe,
+  MaybeAll,
+  ResultOf,
   Saga,
+  SagaTrait,
+  Signalled,
+  UnusedName,
+  WithResult,
+  WithResults,
+} from './saga-phases.ts';
+export type {
+  CallOptions,
+  CompensatableOptions,
+  Condition,
+  DelayLength,
+  ForwardOptions,
+  GroupOptions,
+  Happened,
+  HarmlessOptions,
+  NestedOptions,
+  OnTimeout,
+  PivotOptions,
   SagaDefinition,
+  SagaState,
   StepContext,
   StepFunctions,
   Stored,
   UndoContext,
-  UnusedName,
-  WithResult,
+  WaitOptions,
+  WhenOptions,
 } from './saga-types.ts';
 export { formatTimeline, type TimelineEntry, type TimelineType, timeline } from './timeline.ts';
+export type { CancelOutcome } from './turning.ts';

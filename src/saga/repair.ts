@@ -36,35 +36,52 @@ export function assertParked({ saga, id, status }: SagaRecord): void {
 }
 
 /**
- * What to write down of a repair.
+ * What to write down of a repair. The plan is not needed where the record says at which step it parked.
  *
  * @throws SagaRepairError when the saga is not parked, or when it cannot truthfully be skipped at its place.
  */
-export function repairEntry(plan: SagaPlan, record: SagaRecord, request: RepairRequest): JournalEntry {
+export function repairEntry(
+  plan: SagaPlan | undefined,
+  record: SagaRecord,
+  request: RepairRequest,
+): JournalEntry {
   assertParked(record);
-  const repair = { ...request, parked: record.reason ?? '' };
+  const requests = record.requests?.length ?? 0;
+  const repair = { ...request, parked: record.reason ?? '', ...(requests > 0 && { requests }) };
   if (request.action !== 'skip') return { type: 'repaired', repair };
   return { type: 'repaired', repair: { ...repair, step: skippable(plan, record) } };
 }
 
 /** The step that may be skipped, or whose undo may be. */
-function skippable(plan: SagaPlan, record: SagaRecord): string {
+function skippable(plan: SagaPlan | undefined, record: SagaRecord): string {
+  const { parkedAt } = record;
+  const step = parkedAt?.step ?? placeIn(plan, record);
+  if (step === undefined) return refuse(record, 'it did not park at a step, so there is none to skip');
+  if (parkedAt?.step !== undefined ? parkedAt.skippable : isSkippable(plan, record, step)) return step;
+  const pivot = plan?.steps.some(({ name, kind }) => name === step && kind === 'pivot');
+  return refuse(
+    record,
+    pivot
+      ? `whether the pivot ${step} happened decides everything: it cannot be skipped; retry it, or resolve the saga`
+      : `the saga turns on whether ${step} was done: it cannot be skipped; retry it, or resolve the saga`,
+  );
+}
+
+function refuse({ saga, id }: SagaRecord, why: string): never {
+  throw new SagaRepairError(saga, id, why);
+}
+
+/** Where a record stands that does not say where it parked. */
+function placeIn(plan: SagaPlan | undefined, record: SagaRecord): string | undefined {
+  if (plan === undefined) return undefined;
   const action = decide(plan, { ...record, ...directionOf(record.steps) });
-  const refuse = (why: string): never => {
-    throw new SagaRepairError(record.saga, record.id, why);
-  };
-  if (action.type === 'undo') return action.step.name;
-  if (action.type !== 'do') return refuse('it did not park at a step, so there is none to skip');
-  const { name, kind } = action.step;
-  if (kind === 'pivot') {
-    return refuse(
-      `whether the pivot ${name} happened decides everything: it cannot be skipped; retry it, or resolve the saga`,
-    );
-  }
-  if (kind === 'compensatable') {
-    return refuse(
-      `the saga turns on whether ${name} was done: it cannot be skipped; retry it, or resolve the saga`,
-    );
-  }
-  return name;
+  return 'steps' in action ? action.steps[0]?.name : undefined;
+}
+
+function isSkippable(plan: SagaPlan | undefined, record: SagaRecord, step: string): boolean {
+  if (directionOf(record.steps).status === 'compensating') return true;
+  return (
+    plan?.steps.some(({ name, kind, type }) => name === step && kind === 'retriable' && type !== 'scope') ??
+    false
+  );
 }

@@ -10,7 +10,7 @@ import {
 } from '../core/options.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { SagaStore } from '../ports/saga-store.ts';
-import type { Saga } from './saga-types.ts';
+import type { Saga } from './saga-phases.ts';
 
 /** How often and how fast something is tried again. */
 export interface SagaRetryOptions {
@@ -30,8 +30,17 @@ export interface SagaRunnerOptions {
   readonly sagas: readonly Saga[];
   /** For telemetry. Default `sagas`. */
   readonly name?: string | undefined;
-  /** How many steps run at once. Default 64. */
+  /** How many steps run at once. Default 64. They are given to the definitions in turn. */
   readonly concurrency?: number | undefined;
+  /**
+   * How many sagas it holds at once: those under way, those that wait for a free step and those that wait for their next
+   * try, but none that waits for a time or a signal. `begin` waits for room. Default 10,000.
+   */
+  readonly capacity?: number | undefined;
+  /** The most bytes of JSON that an input, a result or a signal may have. Default 1 MiB. */
+  readonly maxPayload?: number | undefined;
+  /** A saga that was claimed this many times without any progress is parked: it may kill its process. Default 10. */
+  readonly maxClaims?: number | undefined;
   /**
    * How long sagas stay with a runner that does not answer any more; then others take them over. Renewed at a third of
    * it. Default 30 seconds; at least 50 ms.
@@ -55,6 +64,9 @@ export interface SagaRunnerSettings {
   readonly sagas: readonly Saga[];
   readonly name: string;
   readonly concurrency: number;
+  readonly capacity: number;
+  readonly maxPayload: number;
+  readonly maxClaims: number;
   readonly lease: number;
   readonly pollInterval: number;
   readonly attemptTimeout: number;
@@ -63,7 +75,20 @@ export interface SagaRunnerSettings {
   readonly runtime?: Partial<Runtime> | undefined;
 }
 
-const storeMethods = ['start', 'create', 'update', 'claim', 'take', 'heartbeat', 'release', 'get', 'list'];
+const storeMethods = [
+  'start',
+  'create',
+  'update',
+  'request',
+  'claim',
+  'take',
+  'heartbeat',
+  'release',
+  'get',
+  'list',
+  'census',
+  'purge',
+];
 
 const sagaOption = z.custom<Saga>(
   (value) => (value as Partial<Saga> | null | undefined)?.definition?.plan !== undefined,
@@ -83,6 +108,9 @@ const optionsSchema: z.ZodType<SagaRunnerSettings> = z.strictObject({
     }),
   name: nameOption().default('sagas'),
   concurrency: z.int().min(1).max(10_000).default(64),
+  capacity: z.int().min(1).max(1_000_000).default(10_000),
+  maxPayload: z.int().min(1).default(1_048_576),
+  maxClaims: z.int().min(1).default(10),
   lease: durationOption(50).default(30_000),
   pollInterval: durationOption(1).default(1_000),
   attemptTimeout: durationOption(1).default(60_000),
@@ -103,7 +131,15 @@ export function parseRunnerOptions(options: SagaRunnerOptions): SagaRunnerSettin
   return parseOptions('SagaRunner', optionsSchema, options);
 }
 
-/** What an id may be: it stands in headers and messages. */
-export const sagaIdOption: z.ZodString = z.string().regex(/^[\x21-\x7e]{1,200}$/, {
-  error: 'an id of 1 to 200 visible ASCII characters without spaces',
-});
+/** What an id may be, for messages. */
+export const sagaIdAccepts = 'an id of 1 to 200 visible ASCII characters without spaces';
+
+const sagaId = /^[\x21-\x7e]{1,200}$/;
+
+/** Whether it may be an id: it stands in headers and messages. */
+export function isSagaId(value: unknown): value is string {
+  return typeof value === 'string' && sagaId.test(value);
+}
+
+/** An id of a saga, or of something asked of one. */
+export const sagaIdOption: z.ZodString = z.string().regex(sagaId, { error: sagaIdAccepts });

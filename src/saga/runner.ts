@@ -1,39 +1,28 @@
-import { isDeepStrictEqual } from 'node:util';
 import { enter, joinSignals } from '../core/abort.ts';
 import { abortController } from '../core/abort-controller.ts';
-import { sleep } from '../core/clock.ts';
 import { type Duration, milliseconds } from '../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
-import {
-  InvalidPayloadError,
-  NotRunningError,
-  SagaCompensatedError,
-  SagaConflictError,
-  SagaParkedError,
-  SagaResolvedError,
-} from '../core/errors.ts';
-import { type JsonValue, parseJson, stringifyJson } from '../core/json.ts';
+import { NotRunningError, SagaCompensatedError, SagaParkedError, SagaResolvedError } from '../core/errors.ts';
 import { Lifecycle } from '../core/lifecycle.ts';
-import { parseOptions, z } from '../core/options.ts';
-import type { RunOptions } from '../core/policy.ts';
+import type { CallContext, RunOptions } from '../core/policy.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
-import { issueSummary, validate } from '../core/schema.ts';
 import type { RepairAction, SagaQuery, SagaRecord } from '../ports/saga-store.ts';
+import { type BegunSaga, Entrance } from './entrance.ts';
 import type { Ending } from './execution.ts';
-import { isSettled, resultsOf } from './journal.ts';
+import { isSettled } from './journal.ts';
+import { type PurgeOptions, parsePurge, parseQuery } from './queries.ts';
 import { parseRepair, type RepairOptions } from './repair.ts';
-import {
-  parseRunnerOptions,
-  type SagaRunnerOptions,
-  type SagaRunnerSettings,
-  sagaIdOption,
-} from './runner-options.ts';
+import { type CancelOptions, RequestDesk, type SignalOptions, type SignalOutcome } from './request-desk.ts';
+import { resultsOf } from './results.ts';
+import { parseRunnerOptions, type SagaRunnerOptions, type SagaRunnerSettings } from './runner-options.ts';
 import type { SagaEvents } from './saga-events.ts';
-import type { Saga } from './saga-types.ts';
-import { notGiven, Worker } from './worker.ts';
+import type { Saga } from './saga-phases.ts';
+import { type TimelineEntry, timeline } from './timeline.ts';
+import type { CancelOutcome } from './turning.ts';
+import { Worker } from './worker.ts';
 
-/** Options of {@link SagaRunner.begin}. */
-export interface BeginOptions {
+/** Options of {@link SagaRunner.begin}. `signal` and `timeout` end the waiting for room. */
+export interface BeginOptions extends Pick<RunOptions, 'signal' | 'timeout'> {
   /**
    * Names this piece of work: the same id with the same input never runs twice. 1 to 200 visible ASCII characters.
    * Default: a new unique id.
@@ -42,16 +31,12 @@ export interface BeginOptions {
 }
 
 /** Options of {@link SagaRunner.run}. `signal` and `timeout` end the waiting, not the saga. */
-export interface SagaRunOptions extends BeginOptions, Pick<RunOptions, 'signal' | 'timeout'> {}
+export interface SagaRunOptions extends BeginOptions {}
 
-/** A saga that is durably begun. */
-export interface BegunSaga {
-  readonly id: string;
-  /** Whether this call began it; false when it was there already, with the same input. */
-  readonly created: boolean;
-}
+type Settled = Ending & { readonly record: SagaRecord };
 
-const idSchema = z.object({ id: sagaIdOption.optional() });
+/** Where a saga may still have something to do. */
+const unfinished = ['running', 'waiting', 'compensating', 'parked'] as const;
 
 /**
  * Executes sagas: durably, each step at least once and by its key effectively once, to one of three ends: completed,
@@ -65,6 +50,8 @@ export class SagaRunner {
   readonly #emitter: Emitter<SagaEvents>;
   readonly #lifecycle: Lifecycle = new Lifecycle('SagaRunner');
   readonly #worker: Worker;
+  readonly #entrance: Entrance;
+  readonly #requests: RequestDesk;
   /** Aborts when the runner has stopped, so that nobody waits for a saga in vain. */
   readonly #stopped: AbortController = abortController();
 
@@ -73,6 +60,10 @@ export class SagaRunner {
     this.#runtime = resolveRuntime(this.#settings.runtime);
     this.#emitter = new Emitter('saga', this.#settings.name, this.#runtime.telemetry);
     this.#worker = new Worker(this.#settings, this.#runtime, this.#emitter);
+    const [worker, runtime, settings] = [this.#worker, this.#runtime, this.#settings];
+    const assertRunning = (): void => this.#lifecycle.assertRunning();
+    this.#entrance = new Entrance({ worker, runtime, settings, assertRunning });
+    this.#requests = new RequestDesk({ worker, runtime, settings });
   }
 
   /** How many sagas this runner holds now. */
@@ -105,13 +96,15 @@ export class SagaRunner {
     input: Input,
     options: SagaRunOptions = {},
   ): Promise<Results> {
-    const { id, ...waiting } = options;
-    const begun = await this.begin(saga, input, { id });
-    const { record, cause } = await enter(this.#runtime.clock, waiting, ({ signal }) =>
-      this.#settled(begun.id, signal),
-    );
+    const { record, cause } = await this.#within(options, async (call) => {
+      const begun = await this.#entrance.begin(saga, input, options.id, call);
+      const ending = await this.#worker.ended(begun.id);
+      if (ending?.record !== undefined && isSettled(ending.record.status)) return ending as Settled;
+      return this.#settled(begun.id, call.signal);
+    });
     const reason = record.reason ?? 'no reason is recorded';
-    if (record.status === 'completed') return resultsOf(record) as Results;
+    const { plan } = this.#worker.definition(record) ?? saga.definition;
+    if (record.status === 'completed') return resultsOf(plan, record) as Results;
     if (record.status === 'compensated') {
       throw new SagaCompensatedError(record.saga, record.id, reason, cause);
     }
@@ -120,54 +113,35 @@ export class SagaRunner {
   }
 
   /**
-   * Begin a saga without waiting for its end: when this resolves, it is durable, and it will be executed.
+   * Begin a saga without waiting for its end: when this resolves, it is durable, and it will be executed. Waits while the
+   * runner holds as many sagas as its `capacity` says.
    *
-   * @throws InvalidPayloadError when the input does not satisfy the schema or is not JSON.
+   * @throws InvalidPayloadError when the input does not satisfy the schema, is not JSON or is longer than `maxPayload`.
    * @throws SagaConflictError when the id was used for another input or another saga.
    * @throws UnknownSagaError when the runner was not given this saga.
    * @throws StoreError when it may or may not have begun; call it again with the same id.
    * @throws NotRunningError before `start` and after `stop`.
+   * @throws TimeoutError and the signal's reason; it may have begun then.
    */
   async begin<Input>(saga: Saga<Input>, input: Input, options: BeginOptions = {}): Promise<BegunSaga> {
-    this.#lifecycle.assertRunning();
-    const { name, hash } = saga;
-    if (this.#worker.definition({ saga: name, hash }) === undefined) {
-      throw notGiven(name);
-    }
-    const { id = this.#runtime.id() } = parseOptions(`saga ${name}`, idSchema, options);
-    const accepted = await this.#accept(saga, input);
-    this.#lifecycle.assertRunning();
-    const createdAt = this.#runtime.clock.wallTime();
-    const { created, record } = await this.#worker.begin({
-      id,
-      saga: name,
-      hash,
-      input: accepted,
-      createdAt,
-    });
-    if (record.saga !== name || !isDeepStrictEqual(record.input, accepted)) {
-      throw new SagaConflictError(record.saga, id);
-    }
-    return { id, created };
+    return this.#within(options, (call) => this.#entrance.begin(saga, input, options.id, call));
   }
 
-  /** The input as the schema makes it, and as JSON brings it back. */
-  async #accept(saga: Saga, input: unknown): Promise<JsonValue> {
-    const what = `the input of saga ${saga.name}`;
-    const result = await validate(saga.definition.schema, input);
-    if (result.issues !== undefined) throw new InvalidPayloadError(what, issueSummary(result.issues));
-    return parseJson(stringifyJson(result.value, what), what);
+  /** Most calls have no limit, and then nothing is made for one. */
+  #within<T>({ signal, timeout }: BeginOptions, work: (call: CallContext) => Promise<T>): Promise<T> {
+    if (signal === undefined && timeout === undefined) return enter(this.#runtime.clock, undefined, work);
+    const limits = { ...(signal && { signal }), ...(timeout !== undefined && { timeout }) };
+    return enter(this.#runtime.clock, limits, work);
   }
 
-  async #settled(id: string, signal: AbortSignal): Promise<Ending & { readonly record: SagaRecord }> {
-    const { clock } = this.#runtime;
+  async #settled(id: string, signal: AbortSignal): Promise<Settled> {
     const until = joinSignals(signal, this.#stopped.signal);
     try {
       for (;;) {
         const { record, cause } = await (this.#worker.ended(id) ?? this.#look(id));
         if (record !== undefined && isSettled(record.status)) return { record, cause };
-        // It runs elsewhere, or nobody has taken it over yet.
-        await sleep(clock, this.#settings.pollInterval, until.signal);
+        // It waits, it runs elsewhere, or nobody has taken it over yet.
+        await this.#worker.watchers.wait(id, this.#settings.pollInterval, until.signal);
       }
     } catch (error) {
       if (this.#stopped.signal.aborted) throw new NotRunningError('SagaRunner', this.#lifecycle.state);
@@ -189,10 +163,80 @@ export class SagaRunner {
     return this.#worker.store.call('get', (store) => store.get(id));
   }
 
-  /** Records, newest first; at most 100 unless the query says otherwise. @throws StoreError, NotRunningError. */
+  /** What happened to a saga, oldest first; undefined when there is none of this id. @throws StoreError, NotRunningError. */
+  async history(id: string): Promise<readonly TimelineEntry[] | undefined> {
+    const record = await this.get(id);
+    return record === undefined ? undefined : timeline(record);
+  }
+
+  /**
+   * Records that match, newest first; at most 100 unless the query says otherwise. `after`, the last record of a page,
+   * gives the next one.
+   *
+   * @throws InvalidOptionsError naming the field; StoreError; NotRunningError.
+   */
   async list(query: SagaQuery = {}): Promise<readonly SagaRecord[]> {
     this.#lifecycle.assertRunning();
-    return this.#worker.store.call('list', (store) => store.list(query));
+    const checked = parseQuery(query);
+    return this.#worker.store.call('list', (store) => store.list(checked));
+  }
+
+  /**
+   * Send a saga a signal that it waits for, or will wait for. When this resolves, it is durable. In a nested saga its name
+   * is that of the nested saga, a dot, and its own.
+   *
+   * @throws UnknownSagaError when there is no saga of this id.
+   * @throws InvalidOptionsError when the saga waits for no signal of this name, if this runner knows its definition.
+   * @throws InvalidPayloadError when the payload is not JSON, is longer than `maxPayload` or not what is waited for, and
+   * when the saga has 1,000 requests already.
+   * @throws StoreError when it may or may not be added; send it again with the same id. NotRunningError.
+   */
+  async signal(
+    id: string,
+    name: string,
+    payload?: unknown,
+    options: SignalOptions = {},
+  ): Promise<SignalOutcome> {
+    this.#lifecycle.assertRunning();
+    return this.#requests.signal(id, name, payload, options);
+  }
+
+  /**
+   * Turn a saga back, and wait until it is durably decided whether it does: `accepted` when it turned back because of a
+   * cancel, and `tooLate` with its status when it never will, since its pivot is done, it has ended, it turned back
+   * before, or it is parked. Honoured between two steps, and at once while it waits. May be called again.
+   *
+   * @throws UnknownSagaError when there is no saga of this id; InvalidOptionsError; NotRunningError.
+   * @throws StoreError when it may or may not be asked of the saga; call it again.
+   * @throws TimeoutError and the signal's reason; the cancel stays.
+   */
+  async cancel(id: string, options: CancelOptions): Promise<CancelOutcome> {
+    this.#lifecycle.assertRunning();
+    return this.#requests.cancel(id, options);
+  }
+
+  /**
+   * Whether no saga of this definition is unfinished, so that no runner need be given it any more: none runs, waits,
+   * compensates or is parked. Ask for an old one that this runner need not know.
+   *
+   * @throws StoreError, NotRunningError.
+   */
+  async safeToRemove({ name, hash }: Pick<Saga, 'name' | 'hash'>): Promise<boolean> {
+    this.#lifecycle.assertRunning();
+    const counts = await this.#worker.store.call('census', (store) => store.census(unfinished));
+    return counts.every((count) => count.saga !== name || count.hash !== hash || count.count === 0);
+  }
+
+  /**
+   * Delete ended sagas, and resolve to how many. An id that is deleted may be begun anew, so keep them for as long as
+   * one may come again.
+   *
+   * @throws InvalidOptionsError, StoreError, NotRunningError.
+   */
+  async purge(options: PurgeOptions): Promise<number> {
+    this.#lifecycle.assertRunning();
+    const { endedBefore, limit } = parsePurge(options);
+    return this.#worker.store.call('purge', (store) => store.purge(endedBefore, limit));
   }
 
   /**
@@ -200,7 +244,7 @@ export class SagaRunner {
    * as it is durable now. Repair the cause first, and see that an attempt that did not end has ended.
    *
    * @throws SagaRepairError when it is not parked, or somebody else repaired it at the same time.
-   * @throws UnknownSagaError when there is no saga of this id, or the runner was not given its definition.
+   * @throws UnknownSagaError when there is no saga of this id. The runner need not know its definition.
    * @throws InvalidOptionsError, and InvalidPayloadError when the record cannot be decoded.
    * @throws StoreError when it may or may not be written: look with `get`.
    * @throws NotRunningError before `start` and after `stop`.
@@ -221,8 +265,7 @@ export class SagaRunner {
   }
 
   /**
-   * Say that a parked saga was settled outside. It is `resolved` for good and nothing more is done or undone. The runner
-   * need not know its definition.
+   * Say that a parked saga was settled outside. It is `resolved` for good and nothing more is done or undone.
    *
    * @throws What {@link SagaRunner.retry} throws.
    */

@@ -1,7 +1,4 @@
-/**
- * What the types know of a saga. Two phases, two interfaces: before the pivot a step needs an undo and after it there
- * is none, so a saga in the wrong order does not compile.
- */
+/** What a saga's functions get and give, and a definition without its types. */
 import type { Duration } from '../core/duration.ts';
 import type { CallContext, Policy } from '../core/policy.ts';
 import type { StandardSchema } from '../core/schema.ts';
@@ -21,12 +18,16 @@ export type Stored<T> = 0 extends 1 & T
         ? undefined
         : T;
 
-/** What a step gets. May be passed as options to any verb of the library (`signal`, `deadline`). */
-export interface StepContext<Input, Results> extends CallContext {
+/** What is known of a saga at a step. */
+export interface SagaState<Input, Results> {
   /** What the saga was started with. */
   readonly input: Input;
   /** What the steps before this one returned, by name. */
   readonly results: Results;
+}
+
+/** What a step gets. May be passed as options to any verb of the library (`signal`, `deadline`). */
+export interface StepContext<Input, Results> extends CallContext, SagaState<Input, Results> {
   /** The saga's id. */
   readonly sagaId: string;
   /** Equal for every attempt at this step, also after a crash: what the participant deduplicates by. */
@@ -45,99 +46,142 @@ export interface UndoContext<Input, Results, Result> extends StepContext<Input, 
   readonly forwardKey: string;
 }
 
-/** Options of the pivot and of the steps after it. */
-export interface ForwardOptions {
-  /**
-   * Runs the attempts: a retry, a breaker, a timeout, or a pipeline of them. Default: one attempt. The pivot in doubt and
-   * the steps after it are repeated as the runner's `retry` says, each round under this policy.
-   */
+/**
+ * Whether a step is done. Asked once, when the saga comes to the step, and written down before anything is done. Must
+ * answer at once; if it throws, the saga is parked.
+ */
+export type Condition<Input, Results> = (state: SagaState<Input, Results>) => boolean;
+
+/** What a participant answers when it is asked whether a step happened. */
+export type Happened<Result> =
+  | { readonly happened: true; readonly result: Result }
+  | { readonly happened: false };
+
+/** Options of every step that calls somebody. */
+export interface CallOptions<Input, Results, Result> {
+  /** Runs the attempts: a retry, a breaker, a timeout, or a pipeline of them. Default: one attempt. */
   readonly policy?: Policy | undefined;
-  /** The longest that one attempt may take; then its signal aborts. Default: the runner's `attemptTimeout`. */
+  /** The longest that one attempt, or one undo, may take; then its signal aborts. Default: the runner's `attemptTimeout`. */
   readonly timeout?: Duration | undefined;
+  /**
+   * For a participant that does not deduplicate by `key`: that an attempt is made is written down before it (one write
+   * more), and when one may have had an effect there is no other, by whatever policy. Default false.
+   */
+  readonly once?: boolean | undefined;
+  /**
+   * With `once`: asks the participant whether an attempt in doubt happened. Repeated until it answers. Without it a step
+   * before the pivot in doubt is undone, and any other is left to a person.
+   */
+  readonly query?:
+    | ((context: StepContext<Input, Results>) => Happened<Result> | Promise<Happened<Result>>)
+    | undefined;
+}
+
+/** Options of the pivot. In doubt it is repeated as the runner's `retry` says, each round under its policy. */
+export interface PivotOptions<Input, Results, Result> extends CallOptions<Input, Results, Result> {
+  /** There is none. */
+  readonly undo?: never;
+  /** There is none: a saga has come to its pivot or it has not. */
+  readonly when?: never;
+}
+
+/** Options of a step after the pivot. It is repeated as the runner's `retry` says, each round under its policy. */
+export interface ForwardOptions<Input, Results, Result, When = undefined>
+  extends CallOptions<Input, Results, Result> {
+  /** There is none. */
+  readonly undo?: never;
+  /** Whether it is done; otherwise its result is undefined. Default: always. */
+  readonly when?: When & (Condition<Input, Results> | undefined);
+}
+
+/** Options of a step before the pivot that has an effect. */
+export interface CompensatableOptions<Input, Results, Result, When = undefined>
+  extends CallOptions<Input, Results, Result> {
+  /**
+   * Takes back what the step did; also called when it is unknown whether the step did anything, so it must accept that
+   * there is nothing to take back. Must be idempotent by its `key`.
+   */
+  readonly undo: (context: UndoContext<Input, Results, Result>) => unknown;
+  /** Whether it is done; otherwise its result is undefined. Default: always. */
+  readonly when?: When & (Condition<Input, Results> | undefined);
+}
+
+/** Options of a step before the pivot that has no effect. */
+export interface HarmlessOptions<Input, Results, Result, When = undefined>
+  extends CallOptions<Input, Results, Result> {
+  /** It has no effect, so there is nothing to take back. */
+  readonly undo: 'nothing';
+  /** Whether it is done; otherwise its result is undefined. Default: always. */
+  readonly when?: When & (Condition<Input, Results> | undefined);
+}
+
+/** Options of what takes no part in doing and undoing: a delay, steps after the pivot that stand together. */
+export interface WhenOptions<Input, Results, When = undefined> {
+  /** Whether it takes place. Default: always. */
+  readonly when?: When & (Condition<Input, Results> | undefined);
   /** There is none. */
   readonly undo?: never;
 }
 
-/** Options of a step before the pivot. */
-export interface CompensatableOptions<Input, Results, Result> {
+/** Options of a parallel group before the pivot. */
+export interface GroupOptions<Input, Results, When = undefined> {
+  /** `concurrent` when its members may be undone at once; `reverse` (default) undoes the last one first. */
+  readonly undo?: 'reverse' | 'concurrent' | undefined;
+  /** Whether the group takes place; otherwise the results of its members are undefined. Default: always. */
+  readonly when?: When & (Condition<Input, Results> | undefined);
+}
+
+/** Options of a nested saga. */
+export interface NestedOptions<Input, Results, ChildInput, When = undefined> {
   /**
-   * Takes back what the step did; also called when it is unknown whether the step did anything, so it must accept that
-   * there is nothing to take back. Must be idempotent by its `key`. `'nothing'` for a step without an effect.
+   * What the nested saga is started with; asked once, and checked by the nested saga's schema. Before the pivot a wrong
+   * one turns the saga back, after it parks.
    */
-  readonly undo: ((context: UndoContext<Input, Results, Result>) => unknown) | 'nothing';
-  /** Runs the attempts at the step (not at its undo). Default: one attempt. */
-  readonly policy?: Policy | undefined;
-  /** The longest that one attempt, or one undo, may take. Default: the runner's `attemptTimeout`. */
+  readonly input: (state: SagaState<Input, Results>) => ChildInput;
+  /** Whether it takes place; otherwise its result is undefined. Default: always. */
+  readonly when?: When & (Condition<Input, Results> | undefined);
+}
+
+/**
+ * What becomes of a saga whose signal does not come: it turns back, waits for a person, or goes on with the result
+ * undefined.
+ */
+export type OnTimeout = 'turn-back' | 'park' | 'continue';
+
+/** Options of a wait for a signal. */
+export interface WaitOptions<Input, Results, Payload, Timeout extends OnTimeout, When = undefined> {
+  /** What the signal carries. Default: anything. */
+  readonly schema?: StandardSchema<unknown, Payload> | undefined;
+  /** How long to wait. Default: without end. */
   readonly timeout?: Duration | undefined;
+  /** Default: `turn-back` before the pivot, `park` after it. */
+  readonly onTimeout?: Timeout | undefined;
+  /** Whether it waits at all; otherwise its result is undefined. Default: always. */
+  readonly when?: When & (Condition<Input, Results> | undefined);
 }
 
-/** `Results` with one more. */
-export type WithResult<Results, Name extends string, Result> = {
-  readonly [K in keyof Results | Name]: K extends keyof Results ? Results[K] : Stored<Awaited<Result>>;
-};
-
-/** A name that no step has yet. */
-export type UnusedName<Name extends string, Results> = Name extends keyof Results ? never : Name;
-
-/** A declared saga, as a runner takes it. */
-export interface Saga<Input = unknown, Results = unknown> {
-  readonly name: string;
-  /** Of the name and the steps' names, order and kinds. A record runs only on the definition that it began with. */
-  readonly hash: string;
-  /** Its parts without their types, for runners and tools. */
-  readonly definition: SagaDefinition;
-  /** Carries the types; has no value. */
-  readonly types?: { readonly input: Input; readonly results: Results } | undefined;
-}
-
-/** A saga that has no pivot yet: everything in it can be undone. */
-export interface CompensatableSaga<SchemaInput, Input, Results> extends Saga<SchemaInput, Results> {
-  /**
-   * Add a step that can be undone.
-   *
-   * @throws InvalidSagaError when the name is taken or bad, or the undo is missing.
-   */
-  step<Name extends string, Result>(
-    name: Name & UnusedName<Name, Results>,
-    run: (context: StepContext<Input, Results>) => Result,
-    options: CompensatableOptions<Input, Results, Stored<Awaited<Result>>>,
-  ): CompensatableSaga<SchemaInput, Input, WithResult<Results, Name, Result>>;
-  /**
-   * Add the point of no return: when it is done the saga only goes forward, when it is refused everything before it is
-   * undone, and while that is unknown it is asked again with the same key.
-   *
-   * @throws InvalidSagaError when the name is taken or bad.
-   */
-  pivot<Name extends string, Result>(
-    name: Name & UnusedName<Name, Results>,
-    run: (context: StepContext<Input, Results>) => Result,
-    options?: ForwardOptions,
-  ): CommittedSaga<SchemaInput, Input, WithResult<Results, Name, Result>>;
-}
-
-/** A saga behind its pivot: what follows is retried until it is done. */
-export interface CommittedSaga<SchemaInput, Input, Results> extends Saga<SchemaInput, Results> {
-  /**
-   * Add a step that is retried until it is done.
-   *
-   * @throws InvalidSagaError when the name is taken or bad, or there is an undo.
-   */
-  step<Name extends string, Result>(
-    name: Name & UnusedName<Name, Results>,
-    run: (context: StepContext<Input, Results>) => Result,
-    options?: ForwardOptions,
-  ): CommittedSaga<SchemaInput, Input, WithResult<Results, Name, Result>>;
-}
+/** How long to let pass: constant, or by what is known when the saga comes to it. */
+export type DelayLength<Input, Results> = Duration | ((state: SagaState<Input, Results>) => Duration);
 
 /** What a step is made of. */
 export interface StepFunctions {
-  /** What the step does. */
-  readonly run: (context: StepContext<unknown, unknown>) => unknown;
+  /** What a call does. */
+  readonly run?: ((context: StepContext<unknown, unknown>) => unknown) | undefined;
   /** Undefined when there is nothing to undo. */
-  readonly undo: ((context: UndoContext<unknown, unknown, unknown>) => unknown) | undefined;
+  readonly undo?: ((context: UndoContext<unknown, unknown, unknown>) => unknown) | undefined;
   readonly policy?: Policy | undefined;
-  /** In milliseconds. */
+  /** Of one attempt, or of a wait for a signal, in milliseconds. */
   readonly timeout?: number | undefined;
+  readonly query?: ((context: StepContext<unknown, unknown>) => unknown) | undefined;
+  /** All must hold: its group's, and its own. */
+  readonly conditions?: readonly Condition<unknown, unknown>[] | undefined;
+  /** Of a delay: when it is over, by the wall clock in milliseconds, if it begins at `now`. */
+  readonly until?: ((state: SagaState<unknown, unknown>, now: number) => number) | undefined;
+  /** Of a nested saga's input, or of a signal. */
+  readonly schema?: StandardSchema | undefined;
+  readonly onTimeout?: OnTimeout | undefined;
+  /** Of a nested saga. */
+  readonly input?: ((state: SagaState<unknown, unknown>) => unknown) | undefined;
 }
 
 /** A saga without its types. */
@@ -147,4 +191,6 @@ export interface SagaDefinition {
   readonly schema: StandardSchema;
   /** By the step's name. */
   readonly functions: ReadonlyMap<string, StepFunctions>;
+  /** How long after its start a saga turns back unless its pivot is done, in milliseconds; undefined: never. */
+  readonly deadline: number | undefined;
 }

@@ -6,9 +6,11 @@ import type { JsonValue } from '../core/json.ts';
 import type { CallContext } from '../core/policy.ts';
 import type { SagaRecord } from '../ports/saga-store.ts';
 import { Attempts, type RoundResult } from './attempts.ts';
-import { type Failure, judgeStep, judgeUndo, type Verdict } from './decide.ts';
-import { type JournalEntry, recordOf, resultsOf } from './journal.ts';
+import type { Halt } from './halt.ts';
+import { type JournalEntry, recordOf } from './journal.ts';
+import { type Failure, judgeStep, judgeUndo, type Verdict } from './judge.ts';
 import type { PlannedStep } from './plan.ts';
+import { stateAt } from './results.ts';
 import type { SagaEvents } from './saga-events.ts';
 import type { SagaDefinition, StepContext } from './saga-types.ts';
 import type { Slots } from './slots.ts';
@@ -26,6 +28,8 @@ export interface WorkSurroundings {
   readonly attemptTimeout: number;
   /** How long an aborted attempt may take to end, in milliseconds. */
   readonly settleTimeout: number;
+  /** The most bytes that a result may have, as JSON. */
+  readonly maxPayload: number;
 }
 
 /** One step to do or to undo. */
@@ -36,10 +40,10 @@ export interface Task {
   readonly record: SagaRecord;
   /** Whether whoever held the saga before may have attempted it. */
   readonly inherited: boolean;
-  /** Aborts when the saga is lost. */
-  readonly lost: AbortSignal;
-  /** Aborts when it is lost or time to leave: finish the attempt under way, begin no other. */
-  readonly leave: AbortSignal;
+  /** Ends it: finish the attempt under way and begin no other, or give that up, too. */
+  readonly halt: Halt;
+  /** Write down that the step will be attempted; false when that cannot be. Asked of steps that are done once. */
+  readonly intend: () => Promise<boolean>;
 }
 
 /** What came of a task, to be written down. */
@@ -53,28 +57,33 @@ export interface TaskOutcome {
 export async function work(task: Task, shared: WorkSurroundings): Promise<TaskOutcome | undefined> {
   const attempts = attemptsAt(task, shared);
   for (let rounds = 1; ; rounds += 1) {
-    const result = await round(attempts, task, shared);
+    const result = await inSlot(task, shared, () => attempts.round());
     if (result === undefined) return undefined;
     if (result.done) return { entry: doneEntry(task, result.output) };
-    const failure = { ...result, rounds };
+    const failure = { ...result, rounds, outrun: task.inherited && task.definition.plan.lazy };
     const verdict = judge(task, failure, shared.maxRounds);
-    if (verdict !== 'retry') return { entry: failedEntry(task, verdict, failure), cause: result.error };
+    if (verdict !== 'retry') return failedOutcome(task, verdict, failure);
     if (!(await pause(task, shared, failure))) return undefined;
   }
 }
 
-async function round(
-  attempts: Attempts,
-  task: Task,
+/** Do something in a slot; undefined when it was time to leave before one was free. */
+export async function inSlot<T>(
+  { halt, definition }: Task,
   { slots }: WorkSurroundings,
-): Promise<RoundResult | undefined> {
-  if (!(await slots.acquire(task.leave))) return undefined;
-  const result = await attempts.round();
-  slots.release();
-  return task.lost.aborted ? undefined : result;
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  if (halt.leaving) return undefined;
+  if (!slots.tryAcquire() && !(await slots.acquire(definition.plan.hash, halt.leaveSignal))) return undefined;
+  try {
+    return await work();
+  } finally {
+    slots.release();
+  }
 }
 
-async function pause(task: Task, shared: WorkSurroundings, failure: Failure): Promise<boolean> {
+/** Wait before the next round; false when it is time to leave. */
+export async function pause(task: Task, shared: WorkSurroundings, failure: Failure): Promise<boolean> {
   const { clock, backoff, random, emitter } = shared;
   const { error, rounds: round } = failure;
   const delay = backoff(round, random);
@@ -83,7 +92,7 @@ async function pause(task: Task, shared: WorkSurroundings, failure: Failure): Pr
     const undo = task.operation === 'undo';
     emitter.emit('stepRetried', { id, saga, step: task.step.name, undo, round, delay, error });
   }
-  return sleep(clock, delay, task.leave).then(
+  return sleep(clock, delay, task.halt.leaveSignal).then(
     () => true,
     () => false,
   );
@@ -93,28 +102,37 @@ function judge(task: Task, failure: Failure, maxRounds: number): Verdict {
   return task.operation === 'undo' ? judgeUndo(failure, maxRounds) : judgeStep(task.step, failure, maxRounds);
 }
 
-function doneEntry({ operation, step }: Task, output: JsonValue | undefined): JournalEntry {
+/** That a step was done, or undone. */
+export function doneEntry({ operation, step }: Task, output: JsonValue | undefined): JournalEntry {
   return operation === 'undo'
     ? { type: 'undone', step: step.name }
     : { type: 'done', step: step.name, output };
 }
 
-function failedEntry(
+/** What an error says; a store need not keep more of it. */
+function textOf(error: unknown): string {
+  const message = messageOf(error);
+  return message.length > 4_000 ? `${message.slice(0, 4_000)}…` : message;
+}
+
+/** That a step was not done, or not undone, by the verdict on it. */
+export function failedOutcome(
   task: Task,
   verdict: Exclude<Verdict, 'retry'>,
   { error, rounds }: Failure,
-): JournalEntry {
+): TaskOutcome {
   const { step, operation, record } = task;
-  const message = messageOf(error);
-  if (verdict !== 'park') return { type: verdict, step: step.name, error: message };
+  const { name, kind } = step;
+  const message = textOf(error);
+  if (verdict !== 'park') return { entry: { type: verdict, step: name, error: message }, cause: error };
   const times = rounds === 1 ? 'once' : `${rounds} times`;
-  if (operation === 'do') {
-    return { type: 'parked', reason: `${step.name} (${step.kind}) was tried ${times}: ${message}` };
-  }
-  return {
-    type: 'parked',
-    reason: `the undo of ${step.name} was tried ${times}: ${message} · it was to be undone because ${record.reason}`,
-  };
+  const skippable = operation === 'undo' || kind === 'retriable';
+  const place = { step: name, operation, skippable } as const;
+  const reason =
+    operation === 'do'
+      ? `${name} (${kind}) was tried ${times}: ${message}`
+      : `the undo of ${name} was tried ${times}: ${message} · it was to be undone because ${record.reason}`;
+  return { entry: { type: 'parked', reason, place }, cause: error };
 }
 
 /** No two pieces of work share a key: a step's name has no slash, so a key splits in one way only. */
@@ -122,13 +140,16 @@ function keyOf({ record, step }: Task, operation: 'do' | 'undo'): string {
   return `${record.id}/${step.name}/${operation}`;
 }
 
-function attemptsAt(task: Task, shared: WorkSurroundings): Attempts {
-  const { operation, step, definition, record, inherited, lost } = task;
-  const { run, undo, policy, timeout = shared.attemptTimeout } = definition.functions.get(step.name)!;
-  const options = { clock: shared.clock, timeout, settleTimeout: shared.settleTimeout, signal: lost };
+/** All attempts at a task. */
+export function attemptsAt(task: Task, shared: WorkSurroundings): Attempts {
+  const { operation, step, definition, record, inherited, halt } = task;
+  const { run, undo, policy } = definition.functions.get(step.name)!;
+  const { clock, settleTimeout, maxPayload } = shared;
+  const options = { clock, settleTimeout, maxPayload, halt, timeout: timeoutOf(task, shared) };
   if (operation === 'do') {
-    const perform = (call: CallContext, attempt: number): unknown => run(contextOf(task, call, attempt));
-    return new Attempts(perform, { ...options, policy, doubtful: inherited });
+    const perform = (call: CallContext, attempt: number): unknown => run!(contextOf(task, call, attempt));
+    const doubtful = inherited && !step.once;
+    return new Attempts(perform, { ...options, policy, doubtful, once: step.once });
   }
   const more = {
     result: recordOf(record, step.name)?.output,
@@ -141,11 +162,20 @@ function attemptsAt(task: Task, shared: WorkSurroundings): Attempts {
   return new Attempts(perform, { ...options, policy: undefined, doubtful: true });
 }
 
-function contextOf(task: Task, call: CallContext, attempt: number): StepContext<unknown, unknown> {
-  const { record, operation } = task;
+/** A step before the pivot has no more time than its saga; an undo has as much as it needs. */
+function timeoutOf({ operation, step, definition, record }: Task, shared: WorkSurroundings): number {
+  const { timeout = shared.attemptTimeout } = definition.functions.get(step.name)!;
+  if (record.deadline === undefined || operation === 'undo' || step.kind !== 'compensatable') return timeout;
+  return Math.min(timeout, Math.max(0, record.deadline - shared.clock.wallTime()));
+}
+
+/** What the functions of a step get. */
+export function contextOf(task: Task, call: CallContext, attempt: number): StepContext<unknown, unknown> {
+  const { record, operation, definition, step } = task;
+  const { input, results } = stateAt(definition.plan, record, step);
   return {
-    input: record.input,
-    results: resultsOf(record),
+    input,
+    results,
     sagaId: record.id,
     key: keyOf(task, operation),
     attempt,
@@ -155,4 +185,14 @@ function contextOf(task: Task, call: CallContext, attempt: number): StepContext<
       return call.signal;
     },
   };
+}
+
+/** A round of asking whether a step happened. */
+export function queryRound(task: Task, shared: WorkSurroundings): Promise<RoundResult> {
+  const { definition, step, halt } = task;
+  const { query } = definition.functions.get(step.name)!;
+  const { clock, settleTimeout, maxPayload, attemptTimeout: timeout } = shared;
+  const perform = (call: CallContext, attempt: number): unknown => query!(contextOf(task, call, attempt));
+  const options = { clock, settleTimeout, maxPayload, halt, timeout, policy: undefined, doubtful: true };
+  return new Attempts(perform, options).round();
 }

@@ -1,32 +1,36 @@
-import { exponential } from '../core/backoff.ts';
-import type { Timer } from '../core/clock.ts';
 import type { Emitter } from '../core/emitter.ts';
-import { SagaRepairError, UnknownSagaError } from '../core/errors.ts';
+import { UnknownSagaError } from '../core/errors.ts';
 import { InFlight } from '../core/lifecycle.ts';
 import { warnOf } from '../core/log.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Lease, NewSaga, SagaRecord } from '../ports/saga-store.ts';
+import { Alarms } from './alarms.ts';
 import { announce } from './announce.ts';
+import { Claims } from './claims.ts';
 import { type Ending, Execution, type ExecutionSurroundings } from './execution.ts';
-import { fold, isSettled } from './journal.ts';
+import { isSettled } from './journal.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
-import { emptyPlan } from './plan.ts';
-import { assertParked, type RepairRequest, repairEntry } from './repair.ts';
+import { Poller } from './poller.ts';
+import type { RepairRequest } from './repair.ts';
+import { RepairDesk } from './repair-desk.ts';
 import type { SagaRunnerSettings } from './runner-options.ts';
 import type { SagaEvents } from './saga-events.ts';
 import type { SagaDefinition } from './saga-types.ts';
 import { Slots } from './slots.ts';
 import { StoreCalls } from './store-calls.ts';
+import { Watchers } from './watchers.ts';
 
 interface Held {
   readonly execution: Execution;
   readonly ended: Promise<Ending>;
+  /** Claimed anew while this execution had not noticed yet that it is over: it is executed after it. */
+  successor?: SagaRecord | undefined;
 }
 
-/** An id that calls under way may bring. */
+/** What of one id is on its way into the worker's hands. */
 interface Entering {
   calls: number;
-  /** The newest epoch that a claim brought meanwhile: what the calls bring of an earlier one is out of date. */
+  /** The highest epoch at which a claim brought it meanwhile; 0 when none did. */
   claimed: number;
 }
 
@@ -34,8 +38,6 @@ interface Entering {
 function shapeOf({ saga, hash }: Pick<SagaRecord, 'saga' | 'hash'>): string {
   return `${saga} ${hash}`;
 }
-
-const overtaken = 'somebody else repaired it at the same time; look at it again';
 
 /** The error for a saga that is in none of a runner's shapes. */
 export function notGiven(saga: string): UnknownSagaError {
@@ -51,20 +53,24 @@ export function notGiven(saga: string): UnknownSagaError {
  */
 export class Worker {
   readonly store: StoreCalls;
+  readonly watchers: Watchers;
+  /** Room for sagas that are held. */
+  readonly room: Slots;
   readonly #settings: SagaRunnerSettings;
   readonly #runtime: Runtime;
   readonly #emitter: Emitter<SagaEvents>;
   readonly #definitions: ReadonlyMap<string, SagaDefinition>;
   readonly #lease: Lease;
   readonly #keeper: LeaseKeeper;
+  readonly #poller: Poller;
+  readonly #alarms: Alarms;
+  readonly #claims: Claims;
+  readonly #desk: RepairDesk;
   readonly #shared: ExecutionSurroundings;
   readonly #held: Map<string, Held> = new Map();
   /** What is on its way into the worker's hands: a claim must not bring it, too. */
   readonly #entering: Map<string, Entering> = new Map();
   readonly #inFlight: InFlight = new InFlight();
-  #poll: Timer | undefined;
-  #backlog = false;
-  #failures = 0;
   #stopping = false;
 
   constructor(settings: SagaRunnerSettings, runtime: Runtime, emitter: Emitter<SagaEvents>) {
@@ -78,12 +84,47 @@ export class Worker {
     this.#lease = { owner: runtime.id(), ttl: settings.lease };
     // A third of the lease: a call that takes longer would let the lease run out unnoticed.
     this.store = new StoreCalls(settings.store, clock, settings.lease / 3, emitter);
+    const { store } = this;
     const onLost = (reason: Error): void => this.#lose(reason);
-    this.#keeper = new LeaseKeeper({ store: this.store, clock, lease: this.#lease, onLost });
-    const slots = new Slots(settings.concurrency);
-    const { attemptTimeout, settleTimeout } = settings;
-    const work = { clock, random, emitter, slots, attemptTimeout, settleTimeout, ...settings.retry };
-    this.#shared = { store: this.store, ...work };
+    this.#keeper = new LeaseKeeper({ store, clock, lease: this.#lease, onLost });
+    this.watchers = new Watchers(clock);
+    this.room = new Slots(settings.capacity);
+    this.#shared = this.#surroundings();
+    this.#claims = this.#claimsOf();
+    const look = (): Promise<void> => this.#inFlight.track(this.#claims.look());
+    this.#poller = new Poller({ clock, random, interval: settings.pollInterval, look });
+    this.#alarms = new Alarms(clock, () => this.#poller.now());
+    this.#desk = new RepairDesk({
+      store,
+      runtime,
+      lease: this.#lease,
+      planOf: (record) => this.definition(record)?.plan,
+      confirm: (sentAt) => this.#keeper.confirm(sentAt),
+    });
+  }
+
+  #surroundings(): ExecutionSurroundings {
+    const { attemptTimeout, settleTimeout, maxPayload, concurrency, retry } = this.#settings;
+    const { clock, random } = this.#runtime;
+    const limits = { attemptTimeout, settleTimeout, maxPayload, ...retry };
+    const onChange = ({ id }: SagaRecord): void => this.watchers.wake(id);
+    const [store, emitter, slots] = [this.store, this.#emitter, new Slots(concurrency)];
+    return { store, clock, random, emitter, slots, onChange, ...limits };
+  }
+
+  #claimsOf(): Claims {
+    return new Claims({
+      settings: this.#settings,
+      clock: this.#runtime.clock,
+      emitter: this.#emitter,
+      store: this.store,
+      lease: this.#lease,
+      space: () => Math.min(this.#shared.slots.free, this.room.free),
+      holding: () => [...this.#held.keys(), ...this.#entering.keys()],
+      knows: (shape) => this.definition(shape) !== undefined,
+      confirm: (sentAt) => this.#keeper.confirm(sentAt),
+      take: (record) => this.#takeOver(record),
+    });
   }
 
   /** How many sagas this worker holds. */
@@ -94,12 +135,12 @@ export class Worker {
   /** @throws StoreError when the store cannot be prepared or read. */
   async start(): Promise<void> {
     await this.store.call('start', (store) => store.start());
-    await this.#claim();
+    await this.#claims.look();
     this.#keeper.start();
-    this.#schedulePoll();
+    this.#poller.start();
   }
 
-  /** The end of a saga that this worker holds, or undefined when it holds none of this id. */
+  /** The end of an execution here, or undefined when this worker holds no saga of this id. */
   ended(id: string): Promise<Ending> | undefined {
     return this.#held.get(id)?.ended;
   }
@@ -109,59 +150,66 @@ export class Worker {
     return this.#definitions.get(shapeOf(shape));
   }
 
-  /** Write a saga down and execute it, unless it is there already. @throws StoreError; it may be begun then. */
-  begin(saga: NewSaga): Promise<{ readonly created: boolean; readonly record: SagaRecord }> {
-    return this.#entry(saga.id, () => this.#begin(saga));
+  /** Somebody has asked something of a saga: look at it soon, wherever it is. */
+  nudge(id: string): void {
+    const held = this.#held.get(id);
+    if (held === undefined) this.#poller.now();
+    else held.execution.nudge();
   }
 
-  async #begin(saga: NewSaga): Promise<{ readonly created: boolean; readonly record: SagaRecord }> {
+  /**
+   * Write a saga down and execute it, unless it is there already. Takes over the place in the room that the caller has,
+   * unless it rejects.
+   *
+   * @throws StoreError; it may be begun then.
+   */
+  async begin(saga: NewSaga): Promise<{ readonly created: boolean; readonly record: SagaRecord }> {
+    return this.#entry(saga.id, async () => {
+      const found = await this.#create(saga);
+      const { record, created } = found;
+      if (created && record.status === 'waiting') this.#alarms.add(record.wakeAt);
+      const isRunning = created && record.status !== 'waiting' && !isSettled(record.status);
+      const isHeld = isRunning && !this.#isOvertaken(record) && this.#execute(record, false);
+      if (!isHeld) this.room.release();
+      return found;
+    });
+  }
+
+  async #create(saga: NewSaga): Promise<{ readonly created: boolean; readonly record: SagaRecord }> {
     const sentAt = this.#runtime.clock.now();
     const found = await this.store.call('create', (store) => store.create(saga, this.#lease));
     this.#keeper.confirm(sentAt);
-    if (found.created) {
+    if (found.created && this.#emitter.isHeard) {
+      const { record } = found;
       this.#emitter.emit('started', { id: saga.id, saga: saga.saga, input: saga.input });
-      if (!this.#isOvertaken(found.record)) this.#execute(found.record, false);
+      const steps = record.steps.length === 0 ? [] : [{ type: 'opened', steps: record.steps } as const];
+      announce(this.#emitter, steps, { before: { status: 'running' }, after: record });
     }
     return found;
   }
 
   /** Do as a person says with a parked saga, and write that down. @throws What `SagaRunner.retry` says. */
   repair(id: string, request: RepairRequest): Promise<SagaRecord> {
-    return this.#entry(id, () => this.#repair(id, request));
-  }
-
-  async #repair(id: string, request: RepairRequest): Promise<SagaRecord> {
-    const found = await this.store.call('get', (store) => store.get(id));
-    if (found === undefined) throw new UnknownSagaError(`there is no saga ${id} in the store`);
-    assertParked(found);
-    const known = this.definition(found)?.plan;
-    // What this worker cannot run it must not take from those that can; to resolve it needs no plan.
-    if (known === undefined && request.action !== 'resolve') throw notGiven(found.saga);
-    const plan = known ?? emptyPlan(found.saga);
-    const sentAt = this.#runtime.clock.now();
-    const record = await this.store.call('take', (store) => store.take(id, this.#lease));
-    if (record === undefined) throw new SagaRepairError(found.saga, id, overtaken);
-    this.#keeper.confirm(sentAt);
-    const entry = repairEntry(plan, record, request);
-    const next = fold(plan, record, entry, this.#runtime.clock.wallTime());
-    if (!(await this.store.call('update', (store) => store.update(next)))) {
-      throw new SagaRepairError(found.saga, id, overtaken);
-    }
-    const written = { ...next, version: next.version + 1 };
-    announce(this.#emitter, entry, record, written, undefined);
-    // What it parked at may have had its effect, so it is in doubt. Where an old attempt ends only now, a claim comes.
-    const free = !this.#held.has(id) && !this.#isOvertaken(written);
-    if (!isSettled(written.status) && free) this.#execute(written, true);
-    return written;
+    return this.#entry(id, async () => {
+      const { entry, before, after } = await this.#desk.repair(id, request);
+      announce(this.#emitter, [entry], { before, after });
+      // What it parked at may have had its effect, so it is in doubt. Where an old attempt ends only now, a claim comes.
+      const free = !this.#held.has(id) && !this.#isOvertaken(after);
+      if (!isSettled(after.status) && free) this.#seat(after);
+      this.watchers.wake(id);
+      return after;
+    });
   }
 
   async #entry<T>(id: string, work: () => Promise<T>): Promise<T> {
     const entering = this.#entering.get(id) ?? { calls: 0, claimed: 0 };
     this.#entering.set(id, entering);
     entering.calls += 1;
+    const leave = this.#inFlight.enter();
     try {
-      return await this.#inFlight.track(work());
+      return await work();
     } finally {
+      leave();
       entering.calls -= 1;
       if (entering.calls === 0) this.#entering.delete(id);
     }
@@ -172,80 +220,63 @@ export class Worker {
     return (this.#entering.get(id)?.claimed ?? 0) > epoch;
   }
 
-  #execute(record: SagaRecord, inherited: boolean): void {
+  /** Execute what came without asking for a place. */
+  #seat(record: SagaRecord): void {
+    if (this.#execute(record, true)) this.room.seize();
+  }
+
+  /** Whether it is executed here. Whatever comes while stopping is left for others by the release. */
+  #execute(record: SagaRecord, inherited: boolean): boolean {
     const definition = this.definition(record);
-    // Whatever comes while stopping is left for others by the release.
-    if (definition === undefined || this.#stopping) return;
+    if (definition === undefined || this.#stopping) return false;
     const execution = new Execution({ definition, record, inherited, shared: this.#shared });
-    const ended = this.#inFlight.track(this.#follow(record.id, execution));
-    this.#held.set(record.id, { execution, ended });
+    this.#held.set(record.id, { execution, ended: this.#follow(record.id, execution) });
+    return true;
   }
 
   async #follow(id: string, execution: Execution): Promise<Ending> {
+    const leave = this.#inFlight.enter();
     // Begin only once it is listed as held.
     await undefined;
+    let ending: Ending;
     try {
-      return await execution.run();
+      ending = await execution.run();
     } catch (error) {
       warnOf(`saga ${id} could not be executed; it is claimed anew`, error);
-      return { record: undefined, cause: error };
-    } finally {
-      this.#held.delete(id);
-      if (this.#backlog && this.#shared.slots.free * 2 >= this.#settings.concurrency) this.#pollNow();
+      ending = { record: undefined, cause: error };
     }
+    leave();
+    this.#letGo(id, ending);
+    return ending;
   }
 
-  async #claim(): Promise<void> {
-    const limit = this.#shared.slots.free;
-    if (limit <= 0) return;
-    const definitions = this.#settings.sagas.map((s) => ({ saga: s.name, hash: s.hash }));
-    const holding = [...this.#held.keys(), ...this.#entering.keys()];
-    const sentAt = this.#runtime.clock.now();
-    const request = { definitions, limit, holding };
-    const records = await this.store.call('claim', (store) => store.claim(request, this.#lease));
-    this.#keeper.confirm(sentAt);
-    this.#backlog = records.length >= limit;
-    for (const record of records) this.#takeOver(record);
+  #letGo(id: string, { record, due }: Ending): void {
+    const successor = this.#held.get(id)?.successor;
+    this.#held.delete(id);
+    this.room.release();
+    if (successor !== undefined) this.#seat(successor);
+    else if (due) this.#poller.now();
+    else if (record?.status === 'waiting') this.#alarms.add(record.wakeAt);
+    this.watchers.wake(id);
+    if (this.#claims.backlog && this.#shared.slots.free * 2 >= this.#settings.concurrency) this.#poller.now();
   }
 
   #takeOver(record: SagaRecord): void {
-    const { id, saga, reason = '' } = record;
+    const { id, saga } = record;
     if (isSettled(record.status)) {
-      const duration = Math.max(0, record.updatedAt - record.createdAt);
-      this.#emitter.emit('parked', { id, saga, reason, duration });
-    } else if (!this.#held.has(id)) {
-      const entering = this.#entering.get(id);
-      if (entering !== undefined) entering.claimed = record.epoch;
-      this.#emitter.emit('resumed', { id, saga });
-      this.#execute(record, true);
+      announce(this.#emitter, [], { before: { status: 'running' }, after: record });
+      this.watchers.wake(id);
+      return;
     }
-  }
-
-  #schedulePoll(): void {
-    if (this.#stopping) return;
-    const { clock, random } = this.#runtime;
-    const { pollInterval } = this.#settings;
-    // Spread, so that many workers that began together do not ask together.
-    const usual = pollInterval * (0.75 + random() / 2);
-    const max = Math.max(30_000, pollInterval);
-    const extra = this.#failures === 0 ? 0 : exponential({ base: pollInterval, max })(this.#failures, random);
-    this.#poll = clock.schedule(usual + extra, () => this.#pollNow());
-  }
-
-  #pollNow(): void {
-    if (this.#stopping || this.#poll === undefined) return;
-    this.#poll.cancel();
-    // Undefined while a claim is under way, so that there is never a second one.
-    this.#poll = undefined;
-    const claim = this.#claim().then(
-      () => {
-        this.#failures = 0;
-      },
-      () => {
-        this.#failures += 1;
-      },
-    );
-    void this.#inFlight.track(claim).then(() => this.#schedulePoll());
+    const held = this.#held.get(id);
+    if (held !== undefined) {
+      held.successor = record;
+      return;
+    }
+    const entering = this.#entering.get(id);
+    if (entering !== undefined) entering.claimed = record.epoch;
+    this.#emitter.emit('resumed', { id, saga });
+    this.#seat(record);
   }
 
   #lose(reason: Error): void {
@@ -255,7 +286,8 @@ export class Worker {
   /** Claim nothing more, let each saga finish its step, and give up the lease so that others go on at once. */
   async stop(timeout: number): Promise<void> {
     this.#stopping = true;
-    this.#poll?.cancel();
+    this.#poller.stop();
+    this.#alarms.stop();
     for (const { execution } of this.#held.values()) execution.leave();
     const drained = await this.#inFlight.drained(this.#runtime.clock, timeout);
     this.#keeper.stop();

@@ -2,18 +2,19 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RefusedError } from '../../src/core/errors.ts';
 import type { SagaRecord } from '../../src/ports/saga-store.ts';
-import { type Action, decide, judgeStep, judgeUndo } from '../../src/saga/decide.ts';
+import { type Action, decide } from '../../src/saga/decide.ts';
 import { fold, isSettled, type JournalEntry } from '../../src/saga/journal.ts';
+import { judgeStep, judgeUndo } from '../../src/saga/judge.ts';
 import { emptyPlan, planStep, type SagaPlan } from '../../src/saga/plan.ts';
 
 function planOf(compensatable: readonly boolean[], pivot: boolean, retriable: number): SagaPlan {
   let plan = emptyPlan('s');
   for (const [n, undoable] of compensatable.entries()) {
-    plan = planStep(plan, { name: `c${n}`, kind: 'compensatable', undoable });
+    plan = planStep(plan, { name: `c${n}`, kind: 'compensatable', type: 'call', undoable });
   }
-  if (pivot) plan = planStep(plan, { name: 'pivot', kind: 'pivot', undoable: false });
+  if (pivot) plan = planStep(plan, { name: 'pivot', kind: 'pivot', type: 'call', undoable: false });
   for (let n = 0; pivot && n < retriable; n += 1) {
-    plan = planStep(plan, { name: `r${n}`, kind: 'retriable', undoable: false });
+    plan = planStep(plan, { name: `r${n}`, kind: 'retriable', type: 'call', undoable: false });
   }
   return plan;
 }
@@ -27,8 +28,10 @@ function begun(plan: SagaPlan): SagaRecord {
     status: 'running',
     input: null,
     steps: [],
+    definitionVersion: 1,
     epoch: 1,
     version: 0,
+    claims: 0,
     ...times,
   };
 }
@@ -55,8 +58,8 @@ describe('decide and fold, for any plan and any outcomes', () => {
             record = fold(plan, record, outcomeOf(action, luck), 1);
             writes += 1;
           }
-          const done = trail.flatMap((a) => (a.type === 'do' ? [a.step] : []));
-          const undone = trail.flatMap((a) => (a.type === 'undo' ? [a.step] : []));
+          const done = trail.flatMap((a) => (a.type === 'do' ? a.steps : []));
+          const undone = trail.flatMap((a) => (a.type === 'undo' ? a.steps : []));
           expect(done).toEqual(plan.steps.slice(0, done.length));
           const refused = record.steps.find((s) => s.status === 'refused')?.name;
           const due = done.filter((s) => s.undoable && s.name !== refused).reverse();
@@ -85,16 +88,16 @@ describe('decide and fold, for any plan and any outcomes', () => {
 });
 
 function outcomeOf(action: Action, luck: Iterator<'done' | 'refused' | 'failed'>): JournalEntry {
-  if (action.type === 'undo') return { type: 'undone', step: action.step.name };
+  if (action.type === 'undo') return { type: 'undone', step: action.steps[0]!.name };
   if (action.type !== 'do') throw new Error(`unexpected ${action.type}`);
-  const { name: step, kind } = action.step;
+  const { name: step, kind } = action.steps[0]!;
   const type = luck.next().value;
   if (kind === 'retriable' || type === 'done') return { type: 'done', step, output: step };
   return { type: kind === 'pivot' ? 'refused' : type, step, error: 'no' };
 }
 
 describe('judging a failure', () => {
-  const step = (kind: 'compensatable' | 'pivot' | 'retriable') => ({ name: 'x', kind, undoable: false });
+  const step = (kind: 'compensatable' | 'pivot' | 'retriable') => ({ name: 'x', kind, type: 'call' as const, undoable: false });
   const refused = new RefusedError('no');
   const conclusive = new RefusedError('no', { conclusive: true });
   const reset = new Error('reset');
@@ -138,13 +141,13 @@ describe('a plan', () => {
       planOf([false], true, 1),
       planOf([true], true, 2),
       planOf([true], false, 0),
-      planStep(emptyPlan('other'), { name: 'pivot', kind: 'pivot', undoable: false }),
+      planStep(emptyPlan('other'), { name: 'pivot', kind: 'pivot', type: 'call', undoable: false }),
     ].map((plan) => plan.hash);
     expect(new Set(hashes).size).toBe(hashes.length);
     expect(planOf([true], true, 1).hash).toBe(hashes[0]);
   });
 
   it.each(['', 'a/b', ' ', '-a', '../x', 'ü', 'x'.repeat(129)])('refuses the step name %j', (name) => {
-    expect(() => planStep(emptyPlan('s'), { name, kind: 'pivot', undoable: false })).toThrow('no name');
+    expect(() => planStep(emptyPlan('s'), { name, kind: 'pivot', type: 'call', undoable: false })).toThrow('no name');
   });
 });

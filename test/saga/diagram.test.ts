@@ -4,7 +4,7 @@ import { InvalidOptionsError } from '../../src/core/errors.ts';
 import type { SagaRecord } from '../../src/ports/saga-store.ts';
 import { diagram } from '../../src/saga/diagram.ts';
 import type { DrawnStep } from '../../src/saga/diagram-units.ts';
-import type { Saga } from '../../src/saga/saga-types.ts';
+import type { Saga } from '../../src/saga/saga-phases.ts';
 import { parseFlowchart } from './mermaid.ts';
 import { recordOf } from './people-stage.ts';
 

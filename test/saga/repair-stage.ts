@@ -55,12 +55,15 @@ const methods = [
   'start',
   'create',
   'update',
+  'request',
   'claim',
   'take',
   'heartbeat',
   'release',
   'get',
   'list',
+  'census',
+  'purge',
   'close',
 ] as const;
 

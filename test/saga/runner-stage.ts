@@ -5,7 +5,7 @@ import type { SagaStore } from '../../src/ports/saga-store.ts';
 import { SagaRunner } from '../../src/saga/runner.ts';
 import type { SagaRunnerOptions } from '../../src/saga/runner-options.ts';
 import { refuse, saga } from '../../src/saga/saga.ts';
-import type { Saga } from '../../src/saga/saga-types.ts';
+import type { Saga } from '../../src/saga/saga-phases.ts';
 import { type TestRuntime, testRuntime } from '../../src/testing/test-runtime.ts';
 
 export const Order = z.object({ sku: z.string(), count: z.number().default(1) });

@@ -2,7 +2,7 @@ import { describe, expect, expectTypeOf, it } from 'vitest';
 import { z } from 'zod';
 import { InvalidSagaError } from '../../src/core/errors.ts';
 import { saga } from '../../src/saga/saga.ts';
-import type { Saga } from '../../src/saga/saga-types.ts';
+import type { Saga } from '../../src/saga/saga-phases.ts';
 
 const Order = z.object({ sku: z.string(), count: z.number().default(1) });
 const nothing = { undo: 'nothing' } as const;

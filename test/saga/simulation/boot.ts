@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { SagaRunner } from '../../../src/saga/runner.ts';
-import type { CommittedSaga, CompensatableSaga, Saga } from '../../../src/saga/saga-types.ts';
+import type { CommittedSaga, CompensatableSaga, Saga } from '../../../src/saga/saga-phases.ts';
 import { Incarnation } from './incarnation.ts';
 import { Participant } from './participant.ts';
 import { lease, type World } from './world.ts';

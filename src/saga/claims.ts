@@ -1,0 +1,85 @@
+import type { Clock } from '../core/clock.ts';
+import type { Emitter } from '../core/emitter.ts';
+import type { Lease, SagaCount, SagaRecord } from '../ports/saga-store.ts';
+import type { SagaRunnerSettings } from './runner-options.ts';
+import type { SagaEvents } from './saga-events.ts';
+import type { StoreCalls } from './store-calls.ts';
+
+/** Options of {@link Claims}. */
+export interface ClaimsOptions {
+  readonly settings: SagaRunnerSettings;
+  readonly clock: Clock;
+  readonly emitter: Emitter<SagaEvents>;
+  readonly store: StoreCalls;
+  readonly lease: Lease;
+  /** How many more sagas the worker can take. */
+  readonly space: () => number;
+  /** Ids of what it holds. */
+  readonly holding: () => readonly string[];
+  readonly knows: (shape: Pick<SagaRecord, 'saga' | 'hash'>) => boolean;
+  readonly confirm: (sentAt: number) => void;
+  readonly take: (record: SagaRecord) => void;
+}
+
+/** How often to look for sagas that nobody here knows, in milliseconds. */
+const censusInterval = 60_000;
+
+/** Takes over what nobody holds, and tells of what it must leave. */
+export class Claims {
+  readonly #options: ClaimsOptions;
+  #backlog = false;
+  #countedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: ClaimsOptions) {
+    this.#options = options;
+  }
+
+  /** Whether there may be more than could be taken. */
+  get backlog(): boolean {
+    return this.#backlog;
+  }
+
+  /** Claim once. @throws StoreError. */
+  async look(): Promise<void> {
+    await this.#claim();
+    // When it fails, which is told, it is tried again in a minute.
+    await this.#tellUnclaimed().catch(() => {});
+  }
+
+  async #claim(): Promise<void> {
+    const { settings, clock, store, lease, space, holding, confirm, take } = this.#options;
+    const limit = space();
+    if (limit <= 0) {
+      this.#backlog = true;
+      return;
+    }
+    const definitions = settings.sagas.map((s) => ({ saga: s.name, hash: s.hash }));
+    const limitEach = Math.ceil(limit / definitions.length);
+    const sentAt = clock.now();
+    const { maxClaims } = settings;
+    const request = { definitions, limitEach, holding: holding(), maxClaims };
+    const records = await store.call('claim', (s) => s.claim(request, lease));
+    confirm(sentAt);
+    this.#backlog = records.length >= limitEach;
+    for (const record of records) take(record);
+  }
+
+  /** Counting is cheap, and asked for only where somebody listens. */
+  async #tellUnclaimed(): Promise<void> {
+    const { emitter, clock, store, knows } = this.#options;
+    const now = clock.now();
+    if (!emitter.wants('unclaimed') || now - this.#countedAt < censusInterval) return;
+    this.#countedAt = now;
+    const counts = await store.call('census', (s) => s.census(['running', 'waiting', 'compensating']));
+    for (const count of byShape(counts)) if (!knows(count)) emitter.emit('unclaimed', count);
+  }
+}
+
+function byShape(counts: readonly SagaCount[]): readonly Omit<SagaCount, 'status'>[] {
+  const shapes = new Map<string, Omit<SagaCount, 'status'>>();
+  for (const { saga, hash, definitionVersion, count } of counts) {
+    const key = `${saga} ${hash} ${definitionVersion}`;
+    shapes.set(key, { saga, hash, definitionVersion, count: count + (shapes.get(key)?.count ?? 0) });
+  }
+  return [...shapes.values()];
+}

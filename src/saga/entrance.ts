@@ -1,0 +1,114 @@
+import { isDeepStrictEqual } from 'node:util';
+import { InvalidOptionsError, InvalidPayloadError, SagaConflictError } from '../core/errors.ts';
+import type { JsonValue } from '../core/json.ts';
+import { toJson } from '../core/json-copy.ts';
+import { describe } from '../core/options.ts';
+import type { CallContext } from '../core/policy.ts';
+import type { Runtime } from '../core/runtime.ts';
+import { issueSummary, validate } from '../core/schema.ts';
+import type { NewSaga, SagaRecord } from '../ports/saga-store.ts';
+import { advance } from './opening.ts';
+import { isSagaId, type SagaRunnerSettings, sagaIdAccepts } from './runner-options.ts';
+import type { Saga } from './saga-phases.ts';
+import type { SagaDefinition } from './saga-types.ts';
+import { notGiven, type Worker } from './worker.ts';
+
+/** A saga that is durably begun. */
+export interface BegunSaga {
+  readonly id: string;
+  /** Whether this call began it; false when it was there already, with the same input. */
+  readonly created: boolean;
+}
+
+/** Options of {@link Entrance}. */
+export interface EntranceOptions {
+  readonly worker: Worker;
+  readonly runtime: Runtime;
+  readonly settings: SagaRunnerSettings;
+  /** @throws NotRunningError unless the runner runs. */
+  readonly assertRunning: () => void;
+}
+
+/** Lets new sagas in: checks what they are started with, waits for room, and writes them down. */
+export class Entrance {
+  readonly #options: EntranceOptions;
+
+  constructor(options: EntranceOptions) {
+    this.#options = options;
+  }
+
+  /** @throws What `SagaRunner.begin` says. */
+  async begin(saga: Saga, input: unknown, id: string | undefined, call: CallContext): Promise<BegunSaga> {
+    const { worker, runtime, assertRunning } = this.#options;
+    assertRunning();
+    const { name } = saga;
+    const definition = worker.definition({ saga: name, hash: saga.hash });
+    if (definition === undefined) throw notGiven(name);
+    if (id !== undefined && !isSagaId(id)) {
+      const accepts = sagaIdAccepts;
+      throw new InvalidOptionsError(`saga ${name}`, [{ field: 'id', received: describe(id), accepts }]);
+    }
+    const accepted = await this.#accept(definition, input);
+    if (!worker.room.tryAcquire()) await this.#waitForRoom(call);
+    const known = id ?? runtime.id();
+    const { created, record } = await this.#create(definition, known, accepted);
+    if (!created && (record.saga !== name || !isDeepStrictEqual(record.input, accepted))) {
+      throw new SagaConflictError(record.saga, known);
+    }
+    return { id: known, created };
+  }
+
+  /** The input as the schema makes it, and as JSON brings it back. */
+  async #accept({ plan, schema }: SagaDefinition, input: unknown): Promise<JsonValue> {
+    const what = `the input of saga ${plan.name}`;
+    const result = await validate(schema, input);
+    if (result.issues !== undefined) throw new InvalidPayloadError(what, issueSummary(result.issues));
+    return toJson(result.value, what, this.#options.settings.maxPayload);
+  }
+
+  async #waitForRoom({ signal }: CallContext): Promise<void> {
+    const { worker } = this.#options;
+    if (!(await worker.room.acquire('', signal))) throw signal.reason;
+  }
+
+  async #create(
+    definition: SagaDefinition,
+    id: string,
+    input: JsonValue,
+  ): Promise<{ readonly created: boolean; readonly record: SagaRecord }> {
+    const { worker, assertRunning } = this.#options;
+    try {
+      assertRunning();
+      const fresh = this.#newSaga(definition, id, input);
+      return await worker.begin(definition.plan.hasOpenings ? await this.#opened(definition, fresh) : fresh);
+    } catch (error) {
+      worker.room.release();
+      throw error;
+    }
+  }
+
+  #newSaga({ plan, deadline }: SagaDefinition, id: string, input: JsonValue): NewSaga {
+    const createdAt = this.#options.runtime.clock.wallTime();
+    return {
+      id,
+      saga: plan.name,
+      hash: plan.hash,
+      definitionVersion: plan.version,
+      status: 'running',
+      input,
+      steps: [],
+      createdAt,
+      ...(deadline !== undefined && { deadline: createdAt + deadline }),
+    };
+  }
+
+  /** With what its first steps need already fixed, so that it is one write. */
+  async #opened(definition: SagaDefinition, saga: NewSaga): Promise<NewSaga> {
+    const { maxPayload } = this.#options.settings;
+    const blank = { epoch: 1, version: 0, claims: 0, updatedAt: saga.createdAt };
+    const options = { now: saga.createdAt, inherited: false, maxPayload };
+    const { record } = await advance(definition, { ...saga, ...blank }, options);
+    const { status, steps, reason, parkedAt, wakeAt } = record;
+    return { ...saga, status, steps, reason, parkedAt, wakeAt };
+  }
+}

@@ -1,0 +1,150 @@
+import { enter } from '../core/abort.ts';
+import { InvalidOptionsError, InvalidPayloadError, UnknownSagaError } from '../core/errors.ts';
+import type { JsonValue } from '../core/json.ts';
+import { toJson } from '../core/json-copy.ts';
+import { describe, parseOptions, z } from '../core/options.ts';
+import type { RunOptions } from '../core/policy.ts';
+import type { Runtime } from '../core/runtime.ts';
+import type { RequestOutcome, SagaRecord, SagaRequest } from '../ports/saga-store.ts';
+import { checkedPayload } from './opening.ts';
+import { type SagaRunnerSettings, sagaIdOption } from './runner-options.ts';
+import { type CancelOutcome, cancelOutcome, pendingCancel } from './turning.ts';
+import type { Worker } from './worker.ts';
+
+/** Options of {@link SagaRunner.signal}. */
+export interface SignalOptions {
+  /**
+   * Names the signal: the same id counts once. 1 to 200 visible ASCII characters. Default: a new unique id. Use what the
+   * sender has, such as the id of a webhook's event, and a signal that comes twice does no harm.
+   */
+  readonly id?: string | undefined;
+}
+
+/** What became of a signal. */
+export interface SignalOutcome {
+  readonly id: string;
+  /** `added` to the saga; `known`, since it was there already; `ended`, since the saga was over. */
+  readonly outcome: 'added' | 'known' | 'ended';
+}
+
+/** Options of {@link SagaRunner.cancel}. `signal` and `timeout` end the waiting, not the cancel. */
+export interface CancelOptions extends Pick<RunOptions, 'signal' | 'timeout'> {
+  /** Why: it stands in the record, and every undo gets it. 1 to 2,000 characters. */
+  readonly reason: string;
+  /** Who says so. 1 to 200 characters. */
+  readonly by?: string | undefined;
+}
+
+/** Options of {@link RequestDesk}. */
+export interface RequestDeskOptions {
+  readonly worker: Worker;
+  readonly runtime: Runtime;
+  readonly settings: SagaRunnerSettings;
+}
+
+const signalSchema = z.strictObject({ id: sagaIdOption.optional() });
+const cancelSchema = z.object({
+  reason: z.string().trim().min(1).max(2_000),
+  by: z.string().trim().min(1).max(200).optional(),
+});
+
+/** Tells sagas what somebody outside wants of them. */
+export class RequestDesk {
+  readonly #worker: Worker;
+  readonly #runtime: Runtime;
+  readonly #settings: SagaRunnerSettings;
+
+  constructor({ worker, runtime, settings }: RequestDeskOptions) {
+    this.#worker = worker;
+    this.#runtime = runtime;
+    this.#settings = settings;
+  }
+
+  /** @throws What `SagaRunner.signal` says. */
+  async signal(id: string, name: string, payload: unknown, options: SignalOptions): Promise<SignalOutcome> {
+    const { id: requestId = this.#runtime.id() } = parseOptions('SagaRunner.signal', signalSchema, options);
+    const what = `the signal ${name} of saga ${id}`;
+    const json = payload === undefined ? undefined : toJson(payload, what, this.#settings.maxPayload);
+    await this.#check(id, name, json);
+    const outcome = await this.#request(id, {
+      id: requestId,
+      type: 'signal',
+      name,
+      ...(json !== undefined && { payload: json }),
+      at: this.#runtime.clock.wallTime(),
+    });
+    return { id: requestId, outcome };
+  }
+
+  /** What the saga would not take is refused here already, where it is known. */
+  async #check(id: string, name: string, payload: JsonValue | undefined): Promise<void> {
+    const record = await this.#worker.store.call('get', (store) => store.get(id));
+    if (record === undefined) throw unknown(id);
+    const definition = this.#worker.definition(record);
+    if (definition === undefined) return;
+    const waits = definition.plan.steps.filter(({ type }) => type === 'wait').map((step) => step.name);
+    if (!waits.includes(name)) {
+      const accepts =
+        waits.length === 0 ? `nothing: saga ${record.saga} waits for no signal` : waits.join(' | ');
+      throw new InvalidOptionsError('SagaRunner.signal', [
+        { field: 'name', received: describe(name), accepts },
+      ]);
+    }
+    try {
+      await checkedPayload(definition.functions.get(name)?.schema, payload);
+    } catch (error) {
+      if (!(error instanceof InvalidPayloadError)) throw error;
+      throw new InvalidPayloadError(`the signal ${name} of saga ${id}`, error.message, error);
+    }
+  }
+
+  /** @throws What `SagaRunner.cancel` says. */
+  async cancel(id: string, { signal, timeout, ...options }: CancelOptions): Promise<CancelOutcome> {
+    const { reason, by } = parseOptions('SagaRunner.cancel', cancelSchema, options);
+    const record = await this.#get(id);
+    const known = this.#outcome(record);
+    if (known !== undefined) return known;
+    if (pendingCancel(record) === undefined) {
+      const said = by === undefined ? reason : `${reason} (${by})`;
+      const at = this.#runtime.clock.wallTime();
+      await this.#request(id, { id: this.#runtime.id(), type: 'cancel', reason: said, at });
+    }
+    const waiting = { ...(signal && { signal }), ...(timeout !== undefined && { timeout }) };
+    return enter(this.#runtime.clock, waiting, (context) => this.#decided(id, context.signal));
+  }
+
+  async #decided(id: string, signal: AbortSignal): Promise<CancelOutcome> {
+    for (;;) {
+      const outcome = this.#outcome(await this.#get(id));
+      if (outcome !== undefined) return outcome;
+      await this.#worker.watchers.wait(id, this.#settings.pollInterval, signal);
+    }
+  }
+
+  #outcome(record: SagaRecord): CancelOutcome | undefined {
+    return cancelOutcome(record, this.#worker.definition(record)?.plan);
+  }
+
+  async #get(id: string): Promise<SagaRecord> {
+    const record = await this.#worker.store.call('get', (store) => store.get(id));
+    if (record === undefined) throw unknown(id);
+    return record;
+  }
+
+  async #request(id: string, request: SagaRequest): Promise<Exclude<RequestOutcome, 'unknown' | 'full'>> {
+    const outcome = await this.#worker.store.call('request', (store) => store.request(id, request));
+    if (outcome === 'unknown') throw unknown(id);
+    if (outcome === 'full') {
+      throw new InvalidPayloadError(
+        `the ${request.type} of saga ${id}`,
+        'the saga has 1,000 of them, and no more are kept',
+      );
+    }
+    if (outcome === 'added') this.#worker.nudge(id);
+    return outcome;
+  }
+}
+
+function unknown(id: string): UnknownSagaError {
+  return new UnknownSagaError(`there is no saga ${id} in the store`);
+}
