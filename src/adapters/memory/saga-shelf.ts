@@ -85,7 +85,7 @@ export class SagaSlot implements DueEntry {
     const written = this.#written;
     let same = 0;
     while (same < written.length && written[same] === steps[same]) same += 1;
-    let text = same === written.length ? this.#steps : '';
+    let text = same > 0 && same === written.length ? this.#steps : '';
     for (let index = text === '' ? 0 : same; index < steps.length; index += 1) {
       const step = stringifyJson(steps[index], `step ${index} of saga ${id}`);
       text = text === '' ? step : `${text},${step}`;

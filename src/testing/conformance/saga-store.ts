@@ -62,6 +62,26 @@ const records: SagaStoreTests = {
     assert.equal(made.filter((m) => m.created).length, 1);
   },
 
+  'gives back the steps of a record that was parked or waited, and was written again': async (
+    { store },
+    first,
+  ) => {
+    const { record } = await store.create(newSaga('a'), first);
+    const done = { name: 'hold', status: 'done', at: 1_001 } as const;
+    const parked = { ...record, status: 'parked', reason: 'stuck', steps: [done], updatedAt: 1_002 } as const;
+    await store.update(parked);
+    const taken = await store.take('a', first);
+    assert.ok(taken);
+    const more = [...taken.steps, { name: 'rest', status: 'open', until: 1, at: 1_003 } as const];
+    await store.update({ ...taken, status: 'waiting', wakeAt: 1, steps: more, updatedAt: 1_004 });
+    const [claimed] = await store.claim(all(), first);
+    assert.deepEqual(claimed?.steps, more);
+    const [, rest] = claimed.steps;
+    const last = [done, { ...rest!, status: 'done' } as const];
+    await store.update({ ...claimed, status: 'running', wakeAt: undefined, steps: last, updatedAt: 1_005 });
+    assert.deepEqual((await store.get('a'))?.steps, last);
+  },
+
   'gives records back as they were written': async ({ store }, first) => {
     const { record } = await store.create(newSaga('a'), first);
     const steps = [
