@@ -5,6 +5,7 @@ import { HoldfastError, messageOf } from '../core/holdfast-error.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 import type { CliIo } from './io.ts';
 import { addRegistryCommand } from './registry-command.ts';
+import { addSagaCommand } from './saga-command.ts';
 import { addSidecarCommand } from './sidecar-command.ts';
 
 /** The `holdfast` command; commands report their exit code through `done`. */
@@ -18,6 +19,7 @@ export function buildProgram(io: CliIo, done: (code: ExitCode) => void): Command
     .exitOverride();
   addSidecarCommand(program, io, done);
   addRegistryCommand(program, io);
+  addSagaCommand(program, io, done);
   return program;
 }
 

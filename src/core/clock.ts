@@ -120,6 +120,15 @@ export function isoTime(wallTime: number): string {
   return new Date(wallTime).toISOString();
 }
 
+const isoDate = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2}))?$/;
+
+/** Wall time of an ISO 8601 date, which is UTC, or date and time with a zone; `undefined` when it is neither. */
+export function parseIsoTime(text: string): number | undefined {
+  if (!isoDate.test(text)) return undefined;
+  const time = Date.parse(text);
+  return Number.isNaN(time) ? undefined : time;
+}
+
 /** The three forms of RFC 9110 §5.6.7; `Date.parse` by itself takes much more, such as `-1`. */
 const httpDate =
   /^(?:[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4}|[A-Z][a-z]{5,8}, \d{2}-[A-Z][a-z]{2}-\d{2}) [\d:]{8} GMT$|^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]{8} \d{4}$/;

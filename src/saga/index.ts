@@ -53,6 +53,7 @@ export {
   sagaEndpoint,
 } from './http-participant.ts';
 export { type Inbox, type MemoryInboxOptions, memoryInbox } from './inbox.ts';
+export { type OperatorCancelOptions, SagaOperator, type SagaOperatorOptions } from './operator.ts';
 export type { PlannedStep, SagaPlan, StepKind, StepType } from './plan.ts';
 export type { PurgeOptions } from './queries.ts';
 export type { RepairOptions } from './repair.ts';

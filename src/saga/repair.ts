@@ -26,7 +26,12 @@ const optionsSchema: z.ZodType<RepairOptions> = z.strictObject({
 
 /** @throws InvalidOptionsError naming the field. */
 export function parseRepair(action: RepairAction, options: RepairOptions): RepairRequest {
-  return { action, ...parseOptions(`SagaRunner.${action}`, optionsSchema, options) };
+  return { action, ...parseBlame(`SagaRunner.${action}`, options) };
+}
+
+/** Who does something and why. @throws InvalidOptionsError naming the field. */
+export function parseBlame(owner: string, options: RepairOptions): RepairOptions {
+  return parseOptions(owner, optionsSchema, options);
 }
 
 /** @throws SagaRepairError when the saga is not parked. */

@@ -52,10 +52,10 @@ export function timeline(record: SagaRecord): readonly TimelineEntry[] {
   const entries: TimelineEntry[] = [
     { type: 'began', at: record.createdAt },
     ...(record.requests ?? []).map(requested),
+    ...(record.repairs ?? []).map(repaired),
     ...record.steps.flatMap(stepEntries),
     ...turnOf(record),
     ...record.steps.flatMap(undoEntries),
-    ...(record.repairs ?? []).map(repaired),
     ...endOf(record),
   ];
   // Stable, so that what happened in one write stays in the order of its causes.
@@ -67,7 +67,7 @@ function requested({ type, name, reason, at }: SagaRequest): TimelineEntry {
 }
 
 function stepEntries(record: StepRecord): readonly TimelineEntry[] {
-  const { name: step, status, error: reason, at, until, skipped } = record;
+  const { name: step, status, error: reason, at, until, skipped, request } = record;
   switch (status) {
     case 'undone':
       return [{ type: reason === undefined ? 'done' : 'failed', at, step, reason }];
@@ -75,6 +75,9 @@ function stepEntries(record: StepRecord): readonly TimelineEntry[] {
       return until === undefined ? [] : [{ type: 'waits', at, step, until }];
     case 'done':
       return [{ type: skipped ? 'skipped' : 'done', at, step }];
+    case 'refused':
+      // With a request, it was never asked: that is where a cancel turned the saga back.
+      return [{ type: request === undefined ? 'refused' : 'omitted', at, step, reason }];
     default:
       return [{ type: status, at, step, reason }];
   }

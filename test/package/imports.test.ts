@@ -34,7 +34,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   testing: ['core', 'ports'],
   sidecar: ['core', 'ports', 'resilience', 'discovery', 'config', 'saga', 'gateway', 'telemetry'],
   dashboard: ['core', 'ports', 'resilience', 'discovery', 'config', 'saga', 'gateway'],
-  cli: ['core', 'ports', 'sidecar', 'dashboard', 'gateway', 'adapters', 'telemetry'],
+  cli: ['core', 'ports', 'saga', 'sidecar', 'dashboard', 'gateway', 'adapters', 'telemetry'],
   'index.ts': [
     'core',
     'ports',

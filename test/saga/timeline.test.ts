@@ -60,12 +60,21 @@ describe('a timeline', () => {
       { id: '2', type: 'cancel', reason: 'customer left', at: 1_020 },
     ] as const;
     const steps = [{ name: 'hold', status: 'done', at: 1_010 }] as const;
-    expect(told({ status: 'compensating', steps, requests, reason: 'cancelled: customer left' })).toEqual([
+    const turned = {
+      name: 'pay',
+      status: 'refused',
+      error: 'customer left',
+      request: '2',
+      at: 1_021,
+    } as const;
+    const reason = 'cancelled before pay: customer left';
+    expect(told({ status: 'compensating', steps: [...steps, turned], requests, reason })).toEqual([
       '+0 ms · began',
       '+5 ms · signal approval',
       '+10 ms · hold done',
       '+20 ms · cancel asked for: customer left',
-      '+20 ms · turned back: cancelled: customer left',
+      '+21 ms · pay omitted: customer left',
+      '+21 ms · turned back: cancelled before pay: customer left',
     ]);
     expect(told({ status: 'compensating', steps, deadline: 1_500, reason: 'timeout' }).at(-1)).toBe(
       '+500 ms · turned back: timeout',
@@ -101,8 +110,8 @@ describe('a timeline', () => {
       '+0 ms · began',
       '+10 ms · pay done',
       '+20 ms · retry by ann: it is up',
-      '+30 ms · ship skipped',
       '+30 ms · skip of ship by bob: by hand',
+      '+30 ms · ship skipped',
       '+40 ms · parked at mail: mail was tried',
     ]);
     const undone = [{ name: 'hold', status: 'undone', skipped: true, at: 1_010, undoneAt: 1_020 }] as const;
