@@ -20,8 +20,11 @@ if (program === new URL(import.meta.url).pathname) {
   const options = { store: sqliteSagaStore({ database }), sagas: [shop], retry: { attempts: 1 } };
   const sagas = await new SagaRunner({ ...options, pollInterval: '20ms' }).start();
   if (process.env.LIVE === 'yes') {
+    // A runner alone does not hold its process.
+    const holding = setInterval(() => {}, 1_000);
     process.stdout.write('ready\n');
     await new Promise((resolve) => sagas.on('completed', resolve));
+    clearInterval(holding);
   }
   const ended = await sagas.run(shop, {}, { id }).catch((error) => ({ error: error.message }));
   process.stdout.write(`${JSON.stringify(ended)}\n`);
