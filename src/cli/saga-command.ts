@@ -56,7 +56,7 @@ export function addSagaCommand(program: Command, io: CliIo, done: (code: ExitCod
     .command('saga')
     .description('Look at sagas in their store, and repair what is parked.');
   const add = (name: string, description: string): Command =>
-    saga.command(name).description(description).requiredOption('--store <address>', sagaStoreAccepts);
+    saga.command(name).description(description).addOption(storeOption());
   addLooking(add, io);
   for (const [action, description] of Object.entries(repairs)) {
     withReason(add(`${action} <ids...>`, description)).action(async (ids: string[], flags: RepairFlags) => {
@@ -69,6 +69,11 @@ export function addSagaCommand(program: Command, io: CliIo, done: (code: ExitCod
   add('migrate', "Create the store's tables, or bring them up to date.").action((flags: StoreFlags) =>
     withOperator(flags, io, true, async (_operator, name) => io.out(`${name}: the tables are up to date\n`)),
   );
+}
+
+/** Also by the environment, since everybody on a machine can see the arguments of a command. */
+function storeOption(): Option {
+  return new Option('--store <address>', sagaStoreAccepts).env('HOLDFAST_SAGA_STORE').makeOptionMandatory();
 }
 
 const repairs: Readonly<Record<RepairAction, string>> = {

@@ -187,6 +187,16 @@ describe('holdfast saga', () => {
     expect(requests).toHaveLength(1);
   });
 
+  it('takes the store from the environment', async () => {
+    await stocked();
+    vi.stubEnv('HOLDFAST_SAGA_STORE', address);
+    try {
+      expect((await run('list', '--id-prefix', 'o1')).out).toContain('o1');
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+
   it('creates the tables by migrate, and no file otherwise', async () => {
     const missing = await run('list', '--store', address);
     expect(missing).toMatchObject({
