@@ -17,7 +17,7 @@
  *   is written as `waiting` with fewer `requests` than are stored, it is claimable at once.
  * - **Claims.** `claim` takes up to `limitEach` records of each definition given that are `running`, `compensating` or
  *   waiting and due, and that no live owner holds, whatever is due longest first: a waiting record since its `wakeAt`,
- *   any other, and one that a request woke, since its `createdAt`. Each comes with its epoch raised and one more in
+ *   any other, and one that a request woke, since its `createdAt`, which a clock that is ahead does not put off. Each comes with its epoch raised and one more in
  *   `claims`. A record is held while its owner's lease is not expired. What the caller's own lease holds comes back too
  *   unless it is listed in `holding`: that heals a `create` or `claim` whose answer was lost on the way.
  * - **Poison.** `update` sets `claims` to 0: that is progress. A record that was claimed `maxClaims` times without any

@@ -132,24 +132,32 @@ function encodePlace({ id, parkedAt }: Pick<SagaRecord, 'id' | 'parkedAt'>): str
   return parkedAt === undefined ? null : stringifyJson(parkedAt, `where saga ${id} parked`);
 }
 
-/** A row as a claim leaves it: the claimer's, or parked for good when no worker will get any further with it. */
-export function claimedRow(
-  before: SagaRow,
-  maxClaims: number,
-  now: number,
-): { readonly row: SagaRow; readonly record: SagaRecord } {
-  const row = { ...before, epoch: before.epoch + 1, claims: before.claims + 1 };
+/** What a claim makes of a row, and the record that it gives out. */
+export interface ClaimedRow {
+  readonly row: SagaRow;
+  readonly record: SagaRecord;
+  /** Whether it is parked for good, since no worker would get any further with it. */
+  readonly parked: boolean;
+}
+
+/** A row as a claim leaves it. */
+export function claimedRow(before: SagaRow, maxClaims: number, now: number): ClaimedRow {
+  return judgedRow({ ...before, epoch: before.epoch + 1, claims: before.claims + 1 }, maxClaims, now);
+}
+
+/** A row whose claim is counted already. */
+export function judgedRow(row: SagaRow, maxClaims: number, now: number): ClaimedRow {
   const { record, decoded } = decodeRow(row);
-  if (decoded && before.claims < maxClaims) return { row, record };
+  if (decoded && row.claims <= maxClaims) return { row, record, parked: false };
   const reason = decoded
-    ? `it was claimed ${before.claims} times and nobody got any further with it`
+    ? `it was claimed ${maxClaims} times and nobody got any further with it`
     : record.reason!;
   const parkedAt: ParkingPlace = {
-    operation: before.status === 'compensating' ? 'undo' : 'do',
+    operation: row.status === 'compensating' ? 'undo' : 'do',
     skippable: false,
   };
   const parked = { ...row, status: 'parked', reason, parked_at: JSON.stringify(parkedAt), updated_at: now };
-  return { row: parked, record: decodeRow(parked).record };
+  return { row: parked, record: decodeRow(parked).record, parked: true };
 }
 
 /** The record of a row that is to be written again. @throws InvalidPayloadError when it cannot be decoded. */

@@ -1,3 +1,4 @@
+export type { PostgresClient } from './client.ts';
 export {
   type PooledClient,
   type PostgresPool,
@@ -6,3 +7,8 @@ export {
   type PostgresTransaction,
   postgresSagaBarrier,
 } from './saga-barrier.ts';
+export {
+  type PostgresSagaStore,
+  type PostgresSagaStoreOptions,
+  postgresSagaStore,
+} from './saga-store.ts';

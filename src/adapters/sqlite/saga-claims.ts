@@ -50,9 +50,9 @@ export class SagaClaims {
 
   /** Make a row the owner's, or park it when it can get no further; then its content stays as it is. */
   #own(before: SagaRow, maxClaims: number, owner: string, now: number): SagaRecord {
-    const { row, record } = claimedRow(before, maxClaims, now);
+    const { row, record, parked } = claimedRow(before, maxClaims, now);
     const { id, epoch, claims, status, reason, parked_at, updated_at } = row;
-    if (status === before.status) {
+    if (!parked) {
       const own = `UPDATE ${this.#tables.sagas} SET owner = ?, epoch = ?, claims = ? WHERE id = ?`;
       this.#connection.prepare(own).run(owner, epoch, claims, id);
     } else {

@@ -93,7 +93,8 @@ export class SagaWrites {
   #create(row: SagaRow, lease: Lease): Created {
     const owner = row.status === 'waiting' ? null : lease.owner;
     const values = rowColumns.map((column) => row[column]);
-    const { changes } = this.#connection.prepare(this.#sql.create).run(...values, owner);
+    const readyAt = Math.min(row.created_at, this.#connection.clock.wallTime());
+    const { changes } = this.#connection.prepare(this.#sql.create).run(...values, owner, readyAt);
     const created = Number(changes) === 1;
     return { created, record: decodeRow(created ? row : this.#rows.find(row.id)!).record };
   }
@@ -160,8 +161,8 @@ function statementsOf({ sagas, leases, requests }: SagaTables): Readonly<Record<
   return {
     extend: `INSERT INTO ${leases} (owner, expires_at) VALUES (?, ?)
       ON CONFLICT (owner) DO UPDATE SET expires_at = excluded.expires_at`,
-    create: `INSERT INTO ${sagas} (${rowColumns.join(', ')}, owner)
-      VALUES (${'?, '.repeat(rowColumns.length)}?) ON CONFLICT (id) DO NOTHING`,
+    create: `INSERT INTO ${sagas} (${rowColumns.join(', ')}, owner, ready_at)
+      VALUES (${'?, '.repeat(rowColumns.length)}?, ?) ON CONFLICT (id) DO NOTHING`,
     goOn: `UPDATE ${sagas} SET ${content} WHERE status = ? AND wake_at IS NULL AND ${fence} AND request_count = ?`,
     change: `${change} AND request_count = ?`,
     changeUnseen: `${change} RETURNING request_count`,

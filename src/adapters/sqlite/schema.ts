@@ -45,7 +45,8 @@ function migrations(prefix: string): readonly string[] {
   const repairs = `ALTER TABLE ${sagas} ADD COLUMN repairs TEXT`;
   // The table is made anew, ordered by its insertions: what is under way at one time lies on few pages, so a commit
   // writes few. What a process of the version before says to it still holds; so `due_at` is computed, to be right for
-  // what such a process writes. The index of what is due ends in what a census needs, so that one reads nothing else.
+  // what such a process writes. `ready_at` is when it was created, but never later than by the clock of the store: one
+  // whose creator's clock is ahead is due as well. The index of what is due ends in what a census needs, so that one reads nothing else.
   const columns =
     'id, saga, hash, status, input, steps, reason, owner, epoch, version, created_at, updated_at, repairs';
   const waiting = `
@@ -66,15 +67,16 @@ function migrations(prefix: string): readonly string[] {
       updated_at REAL NOT NULL,
       deadline REAL,
       wake_at REAL,
+      ready_at REAL NOT NULL DEFAULT 0,
       due_at REAL GENERATED ALWAYS AS
-        (CASE WHEN status = 'waiting' AND woken = 0 THEN wake_at ELSE created_at END) VIRTUAL,
+        (CASE WHEN status = 'waiting' AND woken = 0 THEN wake_at ELSE ready_at END) VIRTUAL,
       reason TEXT,
       parked_at TEXT,
       repairs TEXT,
       steps TEXT NOT NULL,
       input TEXT NOT NULL
     );
-    INSERT INTO ${sagas} (${columns}) SELECT ${columns} FROM "${prefix}sagas_2" ORDER BY created_at;
+    INSERT INTO ${sagas} (${columns}, ready_at) SELECT ${columns}, created_at FROM "${prefix}sagas_2" ORDER BY created_at;
     DROP TABLE "${prefix}sagas_2";
     CREATE INDEX "${prefix}sagas_newest" ON ${sagas} (created_at DESC);
     CREATE INDEX "${prefix}sagas_due" ON ${sagas} (saga, hash, due_at, id, definition_version, status)

@@ -15,7 +15,10 @@ export interface SagaStoreHarness {
   readonly another: () => Promise<SagaStore>;
   /** Wall time by the store's clock, in milliseconds. */
   readonly now: () => number;
-  /** Let this many milliseconds pass on the store's clock. */
+  /**
+   * Let this many milliseconds pass on the store's clock. Where that is a server's, move the ends of leases and the times
+   * at which sagas are due that far into the past instead: then no test depends on how long anything takes.
+   */
   readonly pass: (duration: number) => Promise<void>;
   /** Spoil what is stored of a saga, so that it cannot be decoded. Without it, declare the exception. */
   readonly corrupt?: ((id: string) => Promise<void>) | undefined;

@@ -13,7 +13,7 @@ export interface SagaStoreConformanceOptions extends TestApi {
   readonly name: string;
   /** A new, empty store for each test; not started. */
   readonly open: () => Promise<SagaStoreHarness>;
-  /** Length of a lease in the tests, in milliseconds. Default 1,000. */
+  /** Length of a lease in the tests, in milliseconds; longer than any test takes. Default 60,000. */
   readonly ttl?: number;
   /** What the adapter cannot do, by the test's name, with the reason. */
   readonly except?: Exceptions;
@@ -21,7 +21,7 @@ export interface SagaStoreConformanceOptions extends TestApi {
 
 /** The contract of a `SagaStore`, sentence by sentence. */
 export function sagaStoreConformance(options: SagaStoreConformanceOptions): void {
-  const { ttl = 1_000, open } = options;
+  const { ttl = 60_000, open } = options;
   const it = declaredIt(options, options.except);
   options.describe(`SagaStore: ${options.name}`, () => {
     const held = { ...claims, ...taking, ...leases, ...poison };

@@ -1,0 +1,148 @@
+import type { Lease, RequestOutcome, SagaRecord, SagaRequest, Written } from '../../ports/saga-store.ts';
+import { maxSagaRequests } from '../../ports/saga-store.ts';
+import { GroupCommit, type PendingWrite } from '../internal/group-commit.ts';
+import {
+  changeOf,
+  decodeRow,
+  encodeRequest,
+  isEnded,
+  type SagaChange,
+  type SagaRow,
+} from '../internal/saga-row.ts';
+import { arrayLiteral, isBadValue, refuseNul, storeErrorOf } from './client.ts';
+import type { SagaConnection } from './saga-connection.ts';
+import { createdColumns, updateColumns } from './saga-statements.ts';
+
+type Created = { readonly created: boolean; readonly record: SagaRecord };
+type Cell = string | number | null;
+
+interface NewRow {
+  readonly row: SagaRow;
+  readonly lease: Lease;
+}
+
+interface RowUpdate extends SagaChange {
+  readonly id: string;
+  readonly epoch: number;
+  readonly version: number;
+  readonly seen: number;
+}
+
+/** Where a batch stands: the columns of its rows as arrays, in the order of the ids. */
+function columnsOf<R extends { readonly id: string }>(
+  rows: readonly R[],
+  columns: readonly (readonly [string, string])[],
+): string[] {
+  const ordered = rows.length === 1 ? rows : [...rows].sort((a, b) => (a.id < b.id ? -1 : 1));
+  return columns.map(([name]) => arrayLiteral(ordered.map((row) => row[name as keyof R] as Cell)));
+}
+
+/**
+ * Creates and updates made while others are under way share one statement, and so one commit. A value that the server
+ * does not take fails the statement; then its halves are tried, until it is alone.
+ */
+export class SagaWrites {
+  readonly #connection: SagaConnection;
+  readonly #creates: GroupCommit<NewRow, boolean>;
+  readonly #updates: GroupCommit<RowUpdate, Written | undefined>;
+
+  constructor(connection: SagaConnection) {
+    this.#connection = connection;
+    const shared = { maxBatch: 500, inFlight: 1 };
+    this.#creates = new GroupCommit({
+      ...shared,
+      commit: (batch) => this.#halving(batch, (part) => this.#create(part)),
+      keyOf: ({ row }) => row.id,
+      sizeOf: ({ row }) => row.input.length + row.steps.length,
+    });
+    this.#updates = new GroupCommit({
+      ...shared,
+      commit: (batch) => this.#halving(batch, (part) => this.#update(part)),
+      keyOf: ({ id }) => id,
+      sizeOf: ({ steps }) => steps.length,
+    });
+  }
+
+  async create(row: SagaRow, lease: Lease): Promise<Created> {
+    const { id, saga, hash, reason } = row;
+    refuseNul({ 'the id of a saga': id, [`the name of saga ${id}`]: saga, hash, reason, owner: lease.owner });
+    for (;;) {
+      if (await this.#creates.write({ row, lease })) return { created: true, record: decodeRow(row).record };
+      const found = await this.#connection.find(id);
+      // Else it was purged in between, and there is room again.
+      if (found !== undefined) return { created: false, record: decodeRow(found).record };
+    }
+  }
+
+  async update(record: SagaRecord): Promise<Written | undefined> {
+    const { id, epoch, version, reason = null, requests = [] } = record;
+    refuseNul({ [`the reason of saga ${id}`]: reason });
+    // What the store could not have kept it does not have.
+    if (id.includes('\0')) return undefined;
+    return this.#updates.write({ id, epoch, version, seen: requests.length, ...changeOf(record) });
+  }
+
+  async request(id: string, request: SagaRequest): Promise<RequestOutcome> {
+    const body = encodeRequest(id, request);
+    refuseNul({ 'the id of a request': request.id });
+    if (id.includes('\0')) return 'unknown';
+    const [row] = await this.#connection.ask('request', [id, request.id, body]);
+    if (row === undefined) return 'unknown';
+    const { status, request_count, known, added } = row as unknown as {
+      readonly status: string;
+      readonly request_count: number;
+      readonly known: boolean;
+      readonly added: boolean;
+    };
+    if (added) return 'added';
+    if (known) return 'known';
+    if (isEnded(status)) return 'ended';
+    // Where none of these holds, the same request was appended while this one waited for the row.
+    return request_count >= maxSagaRequests ? 'full' : 'known';
+  }
+
+  async #create(batch: readonly PendingWrite<NewRow, boolean>[]): Promise<void> {
+    const { owner } = batch[0]!.item.lease;
+    const others = batch.filter(({ item }) => item.lease.owner !== owner);
+    const own = others.length === 0 ? batch : batch.filter(({ item }) => item.lease.owner === owner);
+    const ttl = Math.max(...own.map(({ item }) => item.lease.ttl));
+    const columns = columnsOf(
+      own.map(({ item }) => item.row),
+      createdColumns,
+    );
+    const rows = await this.#connection.ask('create', [...columns, owner, ttl]);
+    const made = new Set(rows.map((row) => row.id));
+    for (const { item, resolve } of own) resolve(made.has(item.row.id));
+    if (others.length > 0) await this.#create(others);
+  }
+
+  async #update(batch: readonly PendingWrite<RowUpdate, Written | undefined>[]): Promise<void> {
+    const columns = columnsOf(
+      batch.map(({ item }) => item),
+      updateColumns,
+    );
+    const rows = await this.#connection.ask('update', columns);
+    const counts = new Map(rows.map((row) => [row.id, row.request_count as number]));
+    for (const { item, resolve } of batch) {
+      const requests = counts.get(item.id);
+      resolve(requests === undefined ? undefined : { requests });
+    }
+  }
+
+  async #halving<I, R>(
+    batch: readonly PendingWrite<I, R>[],
+    write: (part: readonly PendingWrite<I, R>[]) => Promise<void>,
+  ): Promise<void> {
+    try {
+      await write(batch);
+    } catch (error) {
+      if (batch.length === 1 || !isBadValue((error as Error).cause)) {
+        for (const { reject } of batch) reject(storeErrorOf('write', error));
+        return;
+      }
+      const half = batch.length >> 1;
+      await this.#halving(batch.slice(0, half), write);
+      await this.#halving(batch.slice(half), write);
+    }
+  }
+}

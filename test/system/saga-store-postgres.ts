@@ -1,0 +1,45 @@
+import pg from 'pg';
+import { type PostgresSagaStore, postgresSagaStore } from '../../src/adapters/postgres/saga-store.ts';
+import type { SagaStoreHarness } from '../../src/testing/conformance/saga-store-harness.ts';
+import type { Server } from '../servers/server.ts';
+
+let created = 0;
+
+/** A schema of its own, so that tests do not meet, and two pools as two processes would have. */
+export async function sagasInPostgres(
+  server: Server,
+): Promise<
+  SagaStoreHarness & { readonly store: PostgresSagaStore; readonly pool: pg.Pool; readonly table: string }
+> {
+  created += 1;
+  // A name that must be quoted.
+  const schema = `Sagas "${process.pid}" ${created}`;
+  const quoted = `"${schema.replaceAll('"', '""')}"`;
+  const pools = [0, 1].map(() => new pg.Pool({ connectionString: server.url.href, max: 10 }));
+  // Idle connections hear the server stop.
+  for (const one of pools) one.on('error', () => {});
+  const [pool, second] = pools as [pg.Pool, pg.Pool];
+  const table = `${quoted}."Shop_sagas"`;
+  return {
+    pool,
+    table,
+    store: postgresSagaStore({ client: pool, schema, tablePrefix: 'Shop_' }),
+    another: async () => {
+      const store = postgresSagaStore({ client: second, schema, tablePrefix: 'Shop_' });
+      await store.start();
+      return store;
+    },
+    now: () => Date.now(),
+    // The server's clock cannot be moved; what is compared with it can.
+    pass: async (duration) => {
+      await pool.query(`UPDATE ${quoted}."Shop_saga_leases" SET expires_at = expires_at - $1`, [duration]);
+      await pool.query(`UPDATE ${table} SET wake_at = wake_at - $1`, [duration]);
+    },
+    corrupt: async (id) =>
+      void (await pool.query(`UPDATE ${table} SET steps = $2 WHERE id = $1`, [id, '{"not'])),
+    dispose: async () => {
+      await pool.query(`DROP SCHEMA IF EXISTS ${quoted} CASCADE`);
+      await Promise.all(pools.map((one) => one.end()));
+    },
+  };
+}
