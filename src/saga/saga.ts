@@ -45,6 +45,8 @@ const optionsSchema = z.strictObject({
   durability: z.enum(['every-step', 'lazy']).default('every-step'),
 });
 
+const nameSchema = z.object({ name: nameOption() });
+
 /**
  * Declare a transaction across services: steps in order, each with its undo; then at most one pivot, the point of no
  * return; then steps that are retried until they are done. Each call returns a new declaration.
@@ -64,7 +66,7 @@ export function saga<Input, Output>(
   name: string,
   options: SagaOptions<Input, Output>,
 ): CompensatableSaga<Input, Stored<Output>, Record<never, never>> {
-  parseOptions('saga', z.object({ name: nameOption() }), { name });
+  parseOptions('saga', nameSchema, { name });
   const { input, version, deadline, durability } = parseOptions(`saga ${name}`, optionsSchema, options);
   const plan = emptyPlan(name, { version, lazy: durability === 'lazy' });
   const builder = new SagaBuilder({ plan, schema: input, functions: new Map(), deadline });

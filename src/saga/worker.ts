@@ -193,9 +193,11 @@ export class Worker {
     return this.#entry(id, async () => {
       const { entry, before, after } = await this.#desk.repair(id, request);
       announce(this.#emitter, [entry], { before, after });
-      // What it parked at may have had its effect, so it is in doubt. Where an old attempt ends only now, a claim comes.
-      const free = !this.#held.has(id) && !this.#isOvertaken(after);
-      if (!isSettled(after.status) && free) this.#seat(after);
+      // What it parked at may have had its effect, so it is in doubt.
+      const successor = isSettled(after.status) ? undefined : after;
+      if (!this.#supersede(id, successor) && successor !== undefined && !this.#isOvertaken(successor)) {
+        this.#seat(successor);
+      }
       this.watchers.wake(id);
       return after;
     });
@@ -268,15 +270,23 @@ export class Worker {
       this.watchers.wake(id);
       return;
     }
-    const held = this.#held.get(id);
-    if (held !== undefined) {
-      held.successor = record;
-      return;
-    }
+    if (this.#supersede(id, record)) return;
     const entering = this.#entering.get(id);
     if (entering !== undefined) entering.claimed = record.epoch;
     this.#emitter.emit('resumed', { id, saga });
     this.#seat(record);
+  }
+
+  /**
+   * Whether it is executed here under an older epoch. That execution can write nothing any more, so it is ended; what
+   * is known now comes when its attempt has ended.
+   */
+  #supersede(id: string, successor: SagaRecord | undefined): boolean {
+    const held = this.#held.get(id);
+    if (held === undefined) return false;
+    held.successor = successor;
+    held.execution.lose(new Error(`saga ${id} was taken anew`));
+    return true;
   }
 
   #lose(reason: Error): void {
