@@ -6,4 +6,5 @@ export {
   type RedisTransaction,
   redisSagaBarrier,
 } from './saga-barrier.ts';
+export { type RedisSagaStoreOptions, redisSagaStore } from './saga-store.ts';
 export type { IoRedisSubscriber, NodeRedisSubscriber, SubscribingRedisClient } from './subscription.ts';
