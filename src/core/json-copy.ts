@@ -4,7 +4,7 @@ import { messageOf } from './holdfast-error.ts';
 import { isPlainObject, type JsonValue, parseJson } from './json.ts';
 
 /** Deeper values are refused, so that what is accepted can still be put into something that is stored. */
-const deepest = 190;
+const deepest = 199;
 
 /**
  * A value as JSON brings it back: what `parseJson` makes of `stringifyJson`. It is a copy that nobody else has, and
@@ -71,7 +71,7 @@ class JsonCopy {
   #takeObject(value: object, path: string): JsonValue | undefined {
     const above = this.#above;
     if (above.includes(value)) throw unfit(path, 'contains itself');
-    if (above.length > deepest) throw unfit(path, `is nested deeper than ${deepest} levels`);
+    if (above.length >= deepest) throw unfit(path, `is nested deeper than ${deepest} levels`);
     if (typeof (value as { toJSON?: unknown }).toJSON === 'function') return this.#takeText(value, path);
     this.bytes += 3;
     above.push(value);

@@ -37,7 +37,7 @@ export function decide(plan: SagaPlan, record: SagaRecord): Action {
   if (!isForward && status !== 'compensating') return rest;
   const records = byPosition(plan, steps);
   if (!Array.isArray(records)) return misfitAction(records as StepRecord);
-  return isForward ? decideForward(plan, records, steps.length) : decideBackward(plan, records);
+  return isForward ? decideForward(plan, records) : decideBackward(plan, records);
 }
 
 /** Whether nothing more can become of a step on the way forward. */
@@ -62,7 +62,7 @@ function byPosition(plan: SagaPlan, steps: readonly StepRecord[]): Records | Ste
   return records;
 }
 
-function decideForward(plan: SagaPlan, records: Records, count: number): Action {
+function decideForward(plan: SagaPlan, records: Records): Action {
   let position = 0;
   for (const unit of plan.units) {
     const end = position + unit.length;
@@ -74,7 +74,7 @@ function decideForward(plan: SagaPlan, records: Records, count: number): Action 
       isFrontier = true;
     }
     if (isFrontier) {
-      const beyond = count > end ? records.slice(end).find((record) => record !== undefined) : undefined;
+      const beyond = records.length > end ? records.slice(end).find((r) => r !== undefined) : undefined;
       return beyond === undefined ? doUnit(unit, records, position) : misfitAction(beyond);
     }
     position = end;

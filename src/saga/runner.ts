@@ -4,7 +4,7 @@ import { type Duration, milliseconds } from '../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
 import { NotRunningError, SagaCompensatedError, SagaParkedError, SagaResolvedError } from '../core/errors.ts';
 import { Lifecycle } from '../core/lifecycle.ts';
-import type { CallContext, RunOptions } from '../core/policy.ts';
+import { type CallContext, type RunOptions, unlimitedCall } from '../core/policy.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
 import type { RepairAction, SagaQuery, SagaRecord } from '../ports/saga-store.ts';
 import { type BegunSaga, Entrance } from './entrance.ts';
@@ -34,6 +34,16 @@ export interface BeginOptions extends Pick<RunOptions, 'signal' | 'timeout'> {
 export interface SagaRunOptions extends BeginOptions {}
 
 type Settled = Ending & { readonly record: SagaRecord };
+
+function isSettledEnding(ending: Ending): ending is Settled {
+  return ending.record !== undefined && isSettled(ending.record.status);
+}
+
+/** The limits that somebody gave, if any. */
+function limitsOf({ signal, timeout }: BeginOptions): RunOptions | undefined {
+  if (signal === undefined && timeout === undefined) return undefined;
+  return { ...(signal && { signal }), ...(timeout !== undefined && { timeout }) };
+}
 
 /** Where a saga may still have something to do. */
 const unfinished = ['running', 'waiting', 'compensating', 'parked'] as const;
@@ -96,12 +106,7 @@ export class SagaRunner {
     input: Input,
     options: SagaRunOptions = {},
   ): Promise<Results> {
-    const { record, cause } = await this.#within(options, async (call) => {
-      const begun = await this.#entrance.begin(saga, input, options.id, call);
-      const ending = await this.#worker.ended(begun.id);
-      if (ending?.record !== undefined && isSettled(ending.record.status)) return ending as Settled;
-      return this.#settled(begun.id, call.signal);
-    });
+    const { record, cause } = await this.#toTheEnd(saga, input, options);
     const reason = record.reason ?? 'no reason is recorded';
     const { plan } = this.#worker.definition(record) ?? saga.definition;
     if (record.status === 'completed') return resultsOf(plan, record) as Results;
@@ -124,22 +129,34 @@ export class SagaRunner {
    * @throws TimeoutError and the signal's reason; it may have begun then.
    */
   async begin<Input>(saga: Saga<Input>, input: Input, options: BeginOptions = {}): Promise<BegunSaga> {
-    return this.#within(options, (call) => this.#entrance.begin(saga, input, options.id, call));
+    const limits = limitsOf(options);
+    const begin = (call: CallContext): Promise<BegunSaga> =>
+      this.#entrance.begin(saga, input, options.id, call);
+    // Without limits of its own, what is begun for a request does not end with it.
+    return limits === undefined ? begin(unlimitedCall) : enter(this.#runtime.clock, limits, begin);
   }
 
-  /** Most calls have no limit, and then nothing is made for one. */
-  #within<T>({ signal, timeout }: BeginOptions, work: (call: CallContext) => Promise<T>): Promise<T> {
-    if (signal === undefined && timeout === undefined) return enter(this.#runtime.clock, undefined, work);
-    const limits = { ...(signal && { signal }), ...(timeout !== undefined && { timeout }) };
-    return enter(this.#runtime.clock, limits, work);
+  async #toTheEnd(saga: Saga, input: unknown, options: SagaRunOptions): Promise<Settled> {
+    const { clock } = this.#runtime;
+    const limits = limitsOf(options);
+    const begin = (call: CallContext): Promise<BegunSaga> =>
+      this.#entrance.begin(saga, input, options.id, call);
+    const end = async ({ id }: BegunSaga, call: CallContext): Promise<Settled> => {
+      const ending = await this.#worker.ended(id);
+      if (ending !== undefined && isSettledEnding(ending)) return ending;
+      return this.#settled(id, call.signal);
+    };
+    if (limits !== undefined) return enter(clock, limits, async (call) => end(await begin(call), call));
+    const begun = await begin(unlimitedCall);
+    return enter(clock, undefined, (call) => end(begun, call));
   }
 
   async #settled(id: string, signal: AbortSignal): Promise<Settled> {
     const until = joinSignals(signal, this.#stopped.signal);
     try {
       for (;;) {
-        const { record, cause } = await (this.#worker.ended(id) ?? this.#look(id));
-        if (record !== undefined && isSettled(record.status)) return { record, cause };
+        const ending = await (this.#worker.ended(id) ?? this.#look(id));
+        if (isSettledEnding(ending)) return ending;
         // It waits, it runs elsewhere, or nobody has taken it over yet.
         await this.#worker.watchers.wait(id, this.#settings.pollInterval, until.signal);
       }

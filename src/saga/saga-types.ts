@@ -94,14 +94,14 @@ export interface ForwardOptions<Input, Results, Result, When = undefined>
   readonly when?: When & (Condition<Input, Results> | undefined);
 }
 
-/** Options of a step before the pivot that has an effect. */
+/** Options of a step before the pivot. */
 export interface CompensatableOptions<Input, Results, Result, When = undefined>
   extends CallOptions<Input, Results, Result> {
   /**
    * Takes back what the step did; also called when it is unknown whether the step did anything, so it must accept that
-   * there is nothing to take back. Must be idempotent by its `key`.
+   * there is nothing to take back. Must be idempotent by its `key`. `'nothing'` for a step without an effect.
    */
-  readonly undo: (context: UndoContext<Input, Results, Result>) => unknown;
+  readonly undo: ((context: UndoContext<Input, Results, Result>) => unknown) | 'nothing';
   /** Whether it is done; otherwise its result is undefined. Default: always. */
   readonly when?: When & (Condition<Input, Results> | undefined);
 }

@@ -52,7 +52,7 @@ describe('several runners and crashes', () => {
     await frozen.begin(slow, { sku: 'a' }, { id: 'z' });
     await runtime.clock.advance(31_000);
     await store.claim(
-      { definitions: [{ saga: 'slow', hash: slow.hash }], limit: 1, holding: [] },
+      { definitions: [{ saga: 'slow', hash: slow.hash }], limitEach: 1, maxClaims: 10, holding: [] },
       { owner: 'o', ttl: 1e6 },
     );
     end();
@@ -149,7 +149,7 @@ describe('stopping', () => {
     await runtime.clock.advance(1_000);
     await stopped;
     expect(String(reasons[0])).toMatch(/did not end within 1000 ms/);
-    const request = { definitions: [{ saga: 'slow', hash: slow.hash }], limit: 1, holding: [] };
+    const request = { definitions: [{ saga: 'slow', hash: slow.hash }], limitEach: 1, maxClaims: 10, holding: [] };
     expect(await store.claim(request, { owner: 'o', ttl: 1 })).toHaveLength(0);
     await runtime.clock.advance(30_000);
     expect(await store.claim(request, { owner: 'o', ttl: 1 })).toHaveLength(1);
@@ -180,12 +180,15 @@ function bound(store: SagaStore): SagaStore {
     'start',
     'create',
     'update',
+    'request',
     'claim',
     'take',
     'heartbeat',
     'release',
     'get',
     'list',
+    'census',
+    'purge',
     'close',
   ] as const;
   return Object.fromEntries(methods.map((m) => [m, store[m].bind(store)])) as unknown as SagaStore;

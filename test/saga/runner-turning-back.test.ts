@@ -129,7 +129,7 @@ describe('a saga that turns back', () => {
         const sagas = await runner(shop);
         const ended = sagas.run(shop, { sku: 'a' });
         if (depth < 200) await expect(ended).resolves.toMatchObject({ ship: { by: 'ship' } });
-        else await expect(ended).rejects.toThrow('nested deeper than 200 levels');
+        else await expect(ended).rejects.toThrow('nested deeper than 199 levels');
         expect(log[1]).toBe(depth < 200 ? 'tax' : 'undo hold undefined');
       }
     },
