@@ -84,8 +84,7 @@ class JsonCopy {
   #takeText(value: object, path: string): JsonValue | undefined {
     const text = JSON.stringify(value) as string | undefined;
     if (text === undefined) return undefined;
-    this.bytes += 3 * text.length + 1;
-    return freezeJson(parseJson(text, path || 'the value itself'));
+    return this.take(parseJson(text, path || 'the value itself'), path);
   }
 
   #takeArray(array: readonly unknown[], path: string): JsonValue[] {

@@ -241,7 +241,11 @@ export class Execution {
       try {
         return await this.#tryWrite(now, tries);
       } catch (error) {
-        if (error instanceof InvalidPayloadError) now = await this.#without(now, error);
+        if (error instanceof InvalidPayloadError) {
+          now = await this.#without(now, error);
+          // What is less may be taken at once; but not even that may be.
+          if (tries <= 2) continue;
+        }
         await sleep(clock, backoff(tries, random), this.#halt.abortSignal).catch(() => {});
       }
     }

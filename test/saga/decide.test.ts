@@ -97,7 +97,12 @@ function outcomeOf(action: Action, luck: Iterator<'done' | 'refused' | 'failed'>
 }
 
 describe('judging a failure', () => {
-  const step = (kind: 'compensatable' | 'pivot' | 'retriable') => ({ name: 'x', kind, type: 'call' as const, undoable: false });
+  const step = (kind: 'compensatable' | 'pivot' | 'retriable') => ({
+    name: 'x',
+    kind,
+    type: 'call' as const,
+    undoable: false,
+  });
   const refused = new RefusedError('no');
   const conclusive = new RefusedError('no', { conclusive: true });
   const reset = new Error('reset');
@@ -148,6 +153,8 @@ describe('a plan', () => {
   });
 
   it.each(['', 'a/b', ' ', '-a', '../x', 'ü', 'x'.repeat(129)])('refuses the step name %j', (name) => {
-    expect(() => planStep(emptyPlan('s'), { name, kind: 'pivot', type: 'call', undoable: false })).toThrow('no name');
+    expect(() => planStep(emptyPlan('s'), { name, kind: 'pivot', type: 'call', undoable: false })).toThrow(
+      'no name',
+    );
   });
 });

@@ -1,11 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import {
-  SagaCompensatedError,
-  SagaRepairError,
-  SagaResolvedError,
-  UnknownSagaError,
-} from '../../src/core/errors.ts';
+import { SagaCompensatedError, SagaRepairError, SagaResolvedError } from '../../src/core/errors.ts';
 import type { SagaRunner } from '../../src/saga/runner.ts';
 import { refuse, saga } from '../../src/saga/saga.ts';
 import { ann, fail, park, stage } from './repair-stage.ts';
@@ -99,17 +94,23 @@ describe('an operator who resolves', () => {
     await expect(sagas.retry('s', ann)).rejects.toThrow('it is resolved');
   });
 
-  it('needs no definition; the others do, and leave it as it is', async () => {
+  it('needs no definition, nor do the others: what they set going waits for a runner that has it', async () => {
     const here = stage();
-    const { script, runner, inner } = here;
+    const { runtime, shop, log, script, runner } = here;
     script.pay = fail;
-    await park(here, await runner());
-    const before = await inner.get('s');
+    const first = await runner();
+    for (const id of ['a', 'b', 'c']) await park(here, first, id);
+    await first.stop();
     const other = saga('other', { input: z.object({}) }).pivot('x', () => 1);
     const sagas = await runner({ sagas: [other] });
-    await expect(sagas.retry('s', ann)).rejects.toBeInstanceOf(UnknownSagaError);
-    await expect(sagas.skip('s', ann)).rejects.toBeInstanceOf(UnknownSagaError);
-    expect(await inner.get('s')).toEqual(before);
-    expect(await sagas.resolve('s', ann)).toMatchObject({ status: 'resolved' });
+    expect(await sagas.resolve('a', ann)).toMatchObject({ status: 'resolved' });
+    await expect(sagas.skip('b', ann)).rejects.toThrow('turns on whether pay was done');
+    expect(await sagas.retry('c', ann)).toMatchObject({ status: 'running' });
+    await runtime.clock.advance(5_000);
+    expect(log).toEqual([]);
+    script.pay = () => 'paid';
+    const knowing = await runner();
+    await runtime.clock.settle(knowing.run(shop, {}, { id: 'c' }));
+    expect(log).toEqual(['pay', 'ship', 'mail']);
   });
 });

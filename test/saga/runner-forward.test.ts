@@ -39,7 +39,18 @@ describe('a saga that goes forward', () => {
         return store.update(...args);
       },
     });
-    for (const method of ['start', 'claim', 'take', 'heartbeat', 'release', 'get', 'list', 'request', 'census', 'purge'] as const) {
+    for (const method of [
+      'start',
+      'claim',
+      'take',
+      'heartbeat',
+      'release',
+      'get',
+      'list',
+      'request',
+      'census',
+      'purge',
+    ] as const) {
       Object.assign(counted, { [method]: store[method].bind(store) });
     }
     const shop = checkout(log);

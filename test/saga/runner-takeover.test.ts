@@ -149,7 +149,12 @@ describe('stopping', () => {
     await runtime.clock.advance(1_000);
     await stopped;
     expect(String(reasons[0])).toMatch(/did not end within 1000 ms/);
-    const request = { definitions: [{ saga: 'slow', hash: slow.hash }], limitEach: 1, maxClaims: 10, holding: [] };
+    const request = {
+      definitions: [{ saga: 'slow', hash: slow.hash }],
+      limitEach: 1,
+      maxClaims: 10,
+      holding: [],
+    };
     expect(await store.claim(request, { owner: 'o', ttl: 1 })).toHaveLength(0);
     await runtime.clock.advance(30_000);
     expect(await store.claim(request, { owner: 'o', ttl: 1 })).toHaveLength(1);
