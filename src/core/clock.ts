@@ -115,6 +115,15 @@ export function dateAt(wallTime: number): Date {
   return new Date(wallTime);
 }
 
+/** A moment by the wall clock: a `Date`, or milliseconds since 1970. */
+export type Moment = Date | number;
+
+/** A moment in milliseconds since 1970, or undefined when it is none. Never throws. */
+export function wallTimeOf(moment: unknown): number | undefined {
+  const time = moment instanceof Date ? moment.getTime() : moment;
+  return typeof time === 'number' && Number.isFinite(time) ? time : undefined;
+}
+
 /** Wall time as an ISO 8601 string with milliseconds, such as `2026-01-31T09:00:00.000Z`. */
 export function isoTime(wallTime: number): string {
   return new Date(wallTime).toISOString();

@@ -1,17 +1,22 @@
 /** What may be asked of all sagas in a store, checked. */
+import { type Moment, wallTimeOf } from '../core/clock.ts';
 import { parseOptions, z } from '../core/options.ts';
 import type { SagaQuery } from '../ports/saga-store.ts';
 
 /** Options of {@link SagaRunner.purge}. */
 export interface PurgeOptions {
   /** Ended sagas that were last written before this are deleted: a `Date`, or wall time in milliseconds. */
-  readonly endedBefore: Date | number;
+  readonly endedBefore: Moment;
   /** At most this many. Default 1,000. */
   readonly limit?: number | undefined;
 }
 
 const purgeSchema = z.strictObject({
-  endedBefore: z.union([z.date(), z.number()]).transform(Number),
+  endedBefore: z
+    .custom<Moment>((value) => wallTimeOf(value) !== undefined, {
+      error: 'a Date, or milliseconds since 1970',
+    })
+    .transform(Number),
   limit: z.int().min(1).max(1_000_000).default(1_000),
 });
 

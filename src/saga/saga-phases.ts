@@ -2,6 +2,7 @@
  * What the types know of a saga. Two phases, two interfaces: before the pivot a step needs an undo and after it there
  * is none, so a saga in the wrong order does not compile.
  */
+import type { Moment } from '../core/clock.ts';
 import type {
   CompensatableOptions,
   DelayLength,
@@ -34,13 +35,13 @@ export type WithResults<Results, More> = {
 };
 
 /** What a step returns, as it is stored; or undefined when it has a condition. */
-export type ResultOf<Result, When = undefined> = Maybe<Stored<Awaited<Result>>, When>;
+export type ResultOf<Result, Answer = never> = Maybe<Stored<Awaited<Result>>, Answer>;
 
 /** A result that is undefined when its condition does not hold. */
-export type Maybe<Result, When> = [When] extends [undefined] ? Result : Result | undefined;
+export type Maybe<Result, Answer> = [Answer] extends [never] ? Result : Result | undefined;
 
 /** Every result of a group; undefined when the group has a condition that does not hold. */
-export type MaybeAll<Results, When> = { readonly [K in keyof Results]: Maybe<Results[K], When> };
+export type MaybeAll<Results, Answer> = { readonly [K in keyof Results]: Maybe<Results[K], Answer> };
 
 /** A name that no step has yet. */
 export type UnusedName<Name extends string, Results> = Name extends keyof Results ? never : Name;
@@ -74,24 +75,24 @@ export interface CompensatableSaga<SchemaInput, Input, Results, Traits extends S
    *
    * @throws InvalidSagaError when the name is taken or bad, or the undo is missing.
    */
-  step<Name extends string, Result, When = undefined>(
+  step<Name extends string, Result, Answer extends boolean = never>(
     name: Name & UnusedName<Name, Results>,
     run: (context: StepContext<Input, Results>) => Result,
-    options: HarmlessOptions<Input, Results, Stored<Awaited<Result>>, When>,
-  ): CompensatableSaga<SchemaInput, Input, WithResult<Results, Name, ResultOf<Result, When>>, Traits>;
+    options: HarmlessOptions<Input, Results, Stored<Awaited<Result>>, Answer>,
+  ): CompensatableSaga<SchemaInput, Input, WithResult<Results, Name, ResultOf<Result, Answer>>, Traits>;
   /**
    * Add a step that can be undone.
    *
    * @throws InvalidSagaError when the name is taken or bad, or the undo is missing.
    */
-  step<Name extends string, Result, When = undefined>(
+  step<Name extends string, Result, Answer extends boolean = never>(
     name: Name & UnusedName<Name, Results>,
     run: (context: StepContext<Input, Results>) => Result,
-    options: CompensatableOptions<Input, Results, Stored<Awaited<Result>>, When>,
+    options: CompensatableOptions<Input, Results, Stored<Awaited<Result>>, Answer>,
   ): CompensatableSaga<
     SchemaInput,
     Input,
-    WithResult<Results, Name, ResultOf<Result, When>>,
+    WithResult<Results, Name, ResultOf<Result, Answer>>,
     Traits | 'undo'
   >;
   /**
@@ -100,45 +101,55 @@ export interface CompensatableSaga<SchemaInput, Input, Results, Traits extends S
    *
    * @throws InvalidSagaError when a name is taken or bad, an undo is missing, or the group is empty.
    */
-  parallel<Added, GroupTraits extends SagaTrait, When = undefined>(
+  parallel<Added, GroupTraits extends SagaTrait, Answer extends boolean = never>(
     name: string,
     members: (
       group: CompensatableGroup<Input, Results, Record<never, never>>,
     ) => CompensatableGroup<Input, Results, Added, GroupTraits>,
-    options?: GroupOptions<Input, Results, When>,
-  ): CompensatableSaga<SchemaInput, Input, WithResults<Results, MaybeAll<Added, When>>, Traits | GroupTraits>;
+    options?: GroupOptions<Input, Results, Answer>,
+  ): CompensatableSaga<
+    SchemaInput,
+    Input,
+    WithResults<Results, MaybeAll<Added, Answer>>,
+    Traits | GroupTraits
+  >;
   /**
    * Let time pass, from the moment at which the saga comes to it. Costs no timer and no memory.
    *
    * @throws InvalidSagaError when the name is taken or bad; InvalidOptionsError when the length is none.
    */
-  delay<Name extends string, When = undefined>(
+  delay<Name extends string, Answer extends boolean = never>(
     name: Name & UnusedName<Name, Results>,
     length: DelayLength<Input, Results>,
-    options?: WhenOptions<Input, Results, When>,
+    options?: WhenOptions<Input, Results, Answer>,
   ): CompensatableSaga<SchemaInput, Input, WithResult<Results, Name, undefined>, Traits>;
   /**
    * Let time pass until a moment by the wall clock, in milliseconds or as a `Date`; asked once.
    *
    * @throws InvalidSagaError when the name is taken or bad.
    */
-  sleepUntil<Name extends string, When = undefined>(
+  sleepUntil<Name extends string, Answer extends boolean = never>(
     name: Name & UnusedName<Name, Results>,
-    time: (state: SagaState<Input, Results>) => Date | number,
-    options?: WhenOptions<Input, Results, When>,
+    time: (state: SagaState<Input, Results>) => Moment,
+    options?: WhenOptions<Input, Results, Answer>,
   ): CompensatableSaga<SchemaInput, Input, WithResult<Results, Name, undefined>, Traits>;
   /**
    * Wait for a signal of this name (`SagaRunner.signal`); its payload is the result. One that came before counts.
    *
    * @throws InvalidSagaError when the name is taken or bad.
    */
-  waitFor<Name extends string, Payload = unknown, Timeout extends OnTimeout = 'turn-back', When = undefined>(
+  waitFor<
+    Name extends string,
+    Payload = unknown,
+    Timeout extends OnTimeout = 'turn-back',
+    Answer extends boolean = never,
+  >(
     name: Name & UnusedName<Name, Results>,
-    options?: WaitOptions<Input, Results, Payload, Timeout, When>,
+    options?: WaitOptions<Input, Results, Payload, Timeout, Answer>,
   ): CompensatableSaga<
     SchemaInput,
     Input,
-    WithResult<Results, Name, Signalled<Payload, Timeout, When>>,
+    WithResult<Results, Name, Signalled<Payload, Timeout, Answer>>,
     Traits
   >;
   /**
@@ -147,14 +158,20 @@ export interface CompensatableSaga<SchemaInput, Input, Results, Traits extends S
    *
    * @throws InvalidSagaError when a name is taken or bad, or the other one has a deadline of its own.
    */
-  saga<Name extends string, ChildInput, ChildResults, ChildTraits extends SagaTrait, When = undefined>(
+  saga<
+    Name extends string,
+    ChildInput,
+    ChildResults,
+    ChildTraits extends SagaTrait,
+    Answer extends boolean = never,
+  >(
     name: Name & UnusedName<Name, Results>,
     child: Saga<ChildInput, ChildResults, ChildTraits>,
-    options: NestedOptions<Input, Results, ChildInput, 'pivot' extends ChildTraits ? undefined : When>,
+    options: NestedOptions<Input, Results, ChildInput, 'pivot' extends ChildTraits ? never : Answer>,
   ): AfterNested<
     SchemaInput,
     Input,
-    WithResult<Results, Name, Maybe<ChildResults, When>>,
+    WithResult<Results, Name, Maybe<ChildResults, Answer>>,
     Traits | ChildTraits
   >;
   /**
@@ -178,60 +195,65 @@ export interface CommittedSaga<SchemaInput, Input, Results, Traits extends SagaT
    *
    * @throws InvalidSagaError when the name is taken or bad, or there is an undo.
    */
-  step<Name extends string, Result, When = undefined>(
+  step<Name extends string, Result, Answer extends boolean = never>(
     name: Name & UnusedName<Name, Results>,
     run: (context: StepContext<Input, Results>) => Result,
-    options?: ForwardOptions<Input, Results, Stored<Awaited<Result>>, When>,
-  ): CommittedSaga<SchemaInput, Input, WithResult<Results, Name, ResultOf<Result, When>>, Traits>;
+    options?: ForwardOptions<Input, Results, Stored<Awaited<Result>>, Answer>,
+  ): CommittedSaga<SchemaInput, Input, WithResult<Results, Name, ResultOf<Result, Answer>>, Traits>;
   /**
    * Add steps that are done at the same time, each retried until it is done.
    *
    * @throws InvalidSagaError when a name is taken or bad, there is an undo, or the group is empty.
    */
-  parallel<Added, When = undefined>(
+  parallel<Added, Answer extends boolean = never>(
     name: string,
     members: (
       group: CommittedGroup<Input, Results, Record<never, never>>,
     ) => CommittedGroup<Input, Results, Added>,
-    options?: WhenOptions<Input, Results, When>,
-  ): CommittedSaga<SchemaInput, Input, WithResults<Results, MaybeAll<Added, When>>, Traits>;
+    options?: WhenOptions<Input, Results, Answer>,
+  ): CommittedSaga<SchemaInput, Input, WithResults<Results, MaybeAll<Added, Answer>>, Traits>;
   /** Let time pass: see {@link CompensatableSaga.delay}. */
-  delay<Name extends string, When = undefined>(
+  delay<Name extends string, Answer extends boolean = never>(
     name: Name & UnusedName<Name, Results>,
     length: DelayLength<Input, Results>,
-    options?: WhenOptions<Input, Results, When>,
+    options?: WhenOptions<Input, Results, Answer>,
   ): CommittedSaga<SchemaInput, Input, WithResult<Results, Name, undefined>, Traits>;
   /** Let time pass until a moment: see {@link CompensatableSaga.sleepUntil}. */
-  sleepUntil<Name extends string, When = undefined>(
+  sleepUntil<Name extends string, Answer extends boolean = never>(
     name: Name & UnusedName<Name, Results>,
-    time: (state: SagaState<Input, Results>) => Date | number,
-    options?: WhenOptions<Input, Results, When>,
+    time: (state: SagaState<Input, Results>) => Moment,
+    options?: WhenOptions<Input, Results, Answer>,
   ): CommittedSaga<SchemaInput, Input, WithResult<Results, Name, undefined>, Traits>;
   /** Wait for a signal: see {@link CompensatableSaga.waitFor}. Nothing turns back after the pivot. */
   waitFor<
     Name extends string,
     Payload = unknown,
     Timeout extends 'park' | 'continue' = 'park',
-    When = undefined,
+    Answer extends boolean = never,
   >(
     name: Name & UnusedName<Name, Results>,
-    options?: WaitOptions<Input, Results, Payload, Timeout, When>,
-  ): CommittedSaga<SchemaInput, Input, WithResult<Results, Name, Signalled<Payload, Timeout, When>>, Traits>;
+    options?: WaitOptions<Input, Results, Payload, Timeout, Answer>,
+  ): CommittedSaga<
+    SchemaInput,
+    Input,
+    WithResult<Results, Name, Signalled<Payload, Timeout, Answer>>,
+    Traits
+  >;
   /**
    * Add all steps of another saga that has no undos: each is retried until it is done.
    *
    * @throws InvalidSagaError when a name is taken or bad, or the other one has an undo or a deadline of its own.
    */
-  saga<Name extends string, ChildInput, ChildResults, When = undefined>(
+  saga<Name extends string, ChildInput, ChildResults, Answer extends boolean = never>(
     name: Name & UnusedName<Name, Results>,
     child: Saga<ChildInput, ChildResults, 'pivot'>,
-    options: NestedOptions<Input, Results, ChildInput, When>,
-  ): CommittedSaga<SchemaInput, Input, WithResult<Results, Name, Maybe<ChildResults, When>>, Traits>;
+    options: NestedOptions<Input, Results, ChildInput, Answer>,
+  ): CommittedSaga<SchemaInput, Input, WithResult<Results, Name, Maybe<ChildResults, Answer>>, Traits>;
 }
 
 /** What a wait for a signal results in. */
-export type Signalled<Payload, Timeout extends OnTimeout, When> =
-  | Maybe<Stored<Payload>, When>
+export type Signalled<Payload, Timeout extends OnTimeout, Answer> =
+  | Maybe<Stored<Payload>, Answer>
   | ('continue' extends Timeout ? undefined : never);
 
 /** The members of a parallel group before the pivot. */
@@ -239,17 +261,17 @@ export interface CompensatableGroup<Input, Results, Added, Traits extends SagaTr
   /** Carries the types; has no value. */
   readonly types?: { readonly added: Added; readonly traits: Traits } | undefined;
   /** Add a member that has no effect. @throws InvalidSagaError when the name is taken or bad. */
-  step<Name extends string, Result, When = undefined>(
+  step<Name extends string, Result, Answer extends boolean = never>(
     name: Name & UnusedName<Name, Results & Added>,
     run: (context: StepContext<Input, Results>) => Result,
-    options: HarmlessOptions<Input, Results, Stored<Awaited<Result>>, When>,
-  ): CompensatableGroup<Input, Results, WithResult<Added, Name, ResultOf<Result, When>>, Traits>;
+    options: HarmlessOptions<Input, Results, Stored<Awaited<Result>>, Answer>,
+  ): CompensatableGroup<Input, Results, WithResult<Added, Name, ResultOf<Result, Answer>>, Traits>;
   /** Add a member that can be undone. @throws InvalidSagaError when the name is taken or bad, or it has no undo. */
-  step<Name extends string, Result, When = undefined>(
+  step<Name extends string, Result, Answer extends boolean = never>(
     name: Name & UnusedName<Name, Results & Added>,
     run: (context: StepContext<Input, Results>) => Result,
-    options: CompensatableOptions<Input, Results, Stored<Awaited<Result>>, When>,
-  ): CompensatableGroup<Input, Results, WithResult<Added, Name, ResultOf<Result, When>>, Traits | 'undo'>;
+    options: CompensatableOptions<Input, Results, Stored<Awaited<Result>>, Answer>,
+  ): CompensatableGroup<Input, Results, WithResult<Added, Name, ResultOf<Result, Answer>>, Traits | 'undo'>;
 }
 
 /** The members of a parallel group after the pivot. */
@@ -257,9 +279,9 @@ export interface CommittedGroup<Input, Results, Added> {
   /** Carries the types; has no value. */
   readonly types?: { readonly added: Added } | undefined;
   /** Add a member. @throws InvalidSagaError when the name is taken or bad, or there is an undo. */
-  step<Name extends string, Result, When = undefined>(
+  step<Name extends string, Result, Answer extends boolean = never>(
     name: Name & UnusedName<Name, Results & Added>,
     run: (context: StepContext<Input, Results>) => Result,
-    options?: ForwardOptions<Input, Results, Stored<Awaited<Result>>, When>,
-  ): CommittedGroup<Input, Results, WithResult<Added, Name, ResultOf<Result, When>>>;
+    options?: ForwardOptions<Input, Results, Stored<Awaited<Result>>, Answer>,
+  ): CommittedGroup<Input, Results, WithResult<Added, Name, ResultOf<Result, Answer>>>;
 }

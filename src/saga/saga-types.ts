@@ -50,7 +50,9 @@ export interface UndoContext<Input, Results, Result> extends StepContext<Input, 
  * Whether a step is done. Asked once, when the saga comes to the step, and written down before anything is done. Must
  * answer at once; if it throws, the saga is parked.
  */
-export type Condition<Input, Results> = (state: SagaState<Input, Results>) => boolean;
+export type Condition<Input, Results, Answer extends boolean = boolean> = (
+  state: SagaState<Input, Results>,
+) => Answer;
 
 /** What a participant answers when it is asked whether a step happened. */
 export type Happened<Result> =
@@ -86,16 +88,16 @@ export interface PivotOptions<Input, Results, Result> extends CallOptions<Input,
 }
 
 /** Options of a step after the pivot. It is repeated as the runner's `retry` says, each round under its policy. */
-export interface ForwardOptions<Input, Results, Result, When = undefined>
+export interface ForwardOptions<Input, Results, Result, Answer extends boolean = never>
   extends CallOptions<Input, Results, Result> {
   /** There is none. */
   readonly undo?: never;
   /** Whether it is done; otherwise its result is undefined. Default: always. */
-  readonly when?: When & (Condition<Input, Results> | undefined);
+  readonly when?: Condition<Input, Results, Answer> | undefined;
 }
 
 /** Options of a step before the pivot. */
-export interface CompensatableOptions<Input, Results, Result, When = undefined>
+export interface CompensatableOptions<Input, Results, Result, Answer extends boolean = never>
   extends CallOptions<Input, Results, Result> {
   /**
    * Takes back what the step did; also called when it is unknown whether the step did anything, so it must accept that
@@ -103,43 +105,43 @@ export interface CompensatableOptions<Input, Results, Result, When = undefined>
    */
   readonly undo: ((context: UndoContext<Input, Results, Result>) => unknown) | 'nothing';
   /** Whether it is done; otherwise its result is undefined. Default: always. */
-  readonly when?: When & (Condition<Input, Results> | undefined);
+  readonly when?: Condition<Input, Results, Answer> | undefined;
 }
 
 /** Options of a step before the pivot that has no effect. */
-export interface HarmlessOptions<Input, Results, Result, When = undefined>
+export interface HarmlessOptions<Input, Results, Result, Answer extends boolean = never>
   extends CallOptions<Input, Results, Result> {
   /** It has no effect, so there is nothing to take back. */
   readonly undo: 'nothing';
   /** Whether it is done; otherwise its result is undefined. Default: always. */
-  readonly when?: When & (Condition<Input, Results> | undefined);
+  readonly when?: Condition<Input, Results, Answer> | undefined;
 }
 
 /** Options of what takes no part in doing and undoing: a delay, steps after the pivot that stand together. */
-export interface WhenOptions<Input, Results, When = undefined> {
+export interface WhenOptions<Input, Results, Answer extends boolean = never> {
   /** Whether it takes place. Default: always. */
-  readonly when?: When & (Condition<Input, Results> | undefined);
+  readonly when?: Condition<Input, Results, Answer> | undefined;
   /** There is none. */
   readonly undo?: never;
 }
 
 /** Options of a parallel group before the pivot. */
-export interface GroupOptions<Input, Results, When = undefined> {
+export interface GroupOptions<Input, Results, Answer extends boolean = never> {
   /** `concurrent` when its members may be undone at once; `reverse` (default) undoes the last one first. */
   readonly undo?: 'reverse' | 'concurrent' | undefined;
   /** Whether the group takes place; otherwise the results of its members are undefined. Default: always. */
-  readonly when?: When & (Condition<Input, Results> | undefined);
+  readonly when?: Condition<Input, Results, Answer> | undefined;
 }
 
 /** Options of a nested saga. */
-export interface NestedOptions<Input, Results, ChildInput, When = undefined> {
+export interface NestedOptions<Input, Results, ChildInput, Answer extends boolean = never> {
   /**
    * What the nested saga is started with; asked once, and checked by the nested saga's schema. Before the pivot a wrong
    * one turns the saga back, after it parks.
    */
   readonly input: (state: SagaState<Input, Results>) => ChildInput;
   /** Whether it takes place; otherwise its result is undefined. Default: always. */
-  readonly when?: When & (Condition<Input, Results> | undefined);
+  readonly when?: Condition<Input, Results, Answer> | undefined;
 }
 
 /**
@@ -149,7 +151,13 @@ export interface NestedOptions<Input, Results, ChildInput, When = undefined> {
 export type OnTimeout = 'turn-back' | 'park' | 'continue';
 
 /** Options of a wait for a signal. */
-export interface WaitOptions<Input, Results, Payload, Timeout extends OnTimeout, When = undefined> {
+export interface WaitOptions<
+  Input,
+  Results,
+  Payload,
+  Timeout extends OnTimeout,
+  Answer extends boolean = never,
+> {
   /** What the signal carries. Default: anything. */
   readonly schema?: StandardSchema<unknown, Payload> | undefined;
   /** How long to wait. Default: without end. */
@@ -157,7 +165,7 @@ export interface WaitOptions<Input, Results, Payload, Timeout extends OnTimeout,
   /** Default: `turn-back` before the pivot, `park` after it. */
   readonly onTimeout?: Timeout | undefined;
   /** Whether it waits at all; otherwise its result is undefined. Default: always. */
-  readonly when?: When & (Condition<Input, Results> | undefined);
+  readonly when?: Condition<Input, Results, Answer> | undefined;
 }
 
 /** How long to let pass: constant, or by what is known when the saga comes to it. */

@@ -1,4 +1,5 @@
 /** The options of a saga and of its steps, checked once. */
+import { wallTimeOf } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
 import { parseDuration } from '../core/duration.ts';
 import { durationOption, functionOption, methodsOption, z } from '../core/options.ts';
@@ -100,8 +101,8 @@ export function untilTime(
 ): NonNullable<StepFunctions['until']> {
   return (state) => {
     const given = time(state);
-    const until = given instanceof Date ? given.getTime() : given;
-    if (typeof until === 'number' && Number.isFinite(until)) return until;
+    const until = wallTimeOf(given);
+    if (until !== undefined) return until;
     throw new TypeError(`its time is ${String(given)}, which is neither a date nor milliseconds since 1970`);
   };
 }

@@ -1,0 +1,217 @@
+import { sleep } from '../core/clock.ts';
+import { InvalidPayloadError } from '../core/errors.ts';
+import { messageOf } from '../core/holdfast-error.ts';
+import type { SagaRecord, SagaRequest } from '../ports/saga-store.ts';
+import { announce } from './announce.ts';
+import { decide } from './decide.ts';
+import type { Halt } from './halt.ts';
+import { fold, type JournalEntry, withoutUnstorable } from './journal.ts';
+import { type Advance, advance } from './opening.ts';
+import type { SagaDefinition } from './saga-types.ts';
+import type { WorkSurroundings } from './step-work.ts';
+import type { StoreCalls } from './store-calls.ts';
+
+/** What the executions of one runner share. */
+export interface ExecutionSurroundings extends WorkSurroundings {
+  readonly store: StoreCalls;
+  /** Told of each durable change of a saga. */
+  readonly onChange: (record: SagaRecord) => void;
+}
+
+/** A saga to execute. */
+export interface ExecutionOptions {
+  readonly definition: SagaDefinition;
+  readonly record: SagaRecord;
+  /** Whether it was claimed, and not just begun: then its next step is in doubt from the start. */
+  readonly inherited: boolean;
+  readonly shared: ExecutionSurroundings;
+}
+
+/** What is to be written down. */
+interface Change extends Advance {
+  /** What became known; the other entries follow from it. */
+  readonly own: readonly JournalEntry[];
+  readonly cause?: unknown;
+}
+
+/**
+ * One saga's record in the hands of its worker: what is known of it, and the only way to change that. Each change is one
+ * conditional write, together with everything that follows from it without calling anybody.
+ */
+export class RecordWriter {
+  readonly #definition: SagaDefinition;
+  readonly #shared: ExecutionSurroundings;
+  readonly #halt: Halt;
+  #record: SagaRecord;
+  /** What the store has; in a lazy saga the record may be ahead of it by these entries. */
+  #durable: SagaRecord;
+  #unwritten: JournalEntry[] = [];
+  #inherited: boolean;
+  #hasNews = false;
+  #cause: unknown;
+  /** The group whose members are under way: until all have ended nothing goes on, and nothing turns back. */
+  group: string | undefined;
+
+  constructor({ definition, record, inherited, shared }: ExecutionOptions, halt: Halt) {
+    this.#definition = definition;
+    this.#record = record;
+    this.#durable = record;
+    // While it waits nobody begins anything.
+    this.#inherited = inherited && record.status !== 'waiting';
+    this.#shared = shared;
+    this.#halt = halt;
+  }
+
+  get record(): SagaRecord {
+    return this.#record;
+  }
+
+  /** Whether whoever held it before may have begun what comes next; in a lazy saga, anything that comes. */
+  get inherited(): boolean {
+    return this.#inherited;
+  }
+
+  /** Whether the store has requests that are not in the record. */
+  get hasNews(): boolean {
+    return this.#hasNews;
+  }
+
+  /** What made it turn back or park, when this process saw it. */
+  get cause(): unknown {
+    return this.#cause;
+  }
+
+  /** Somebody has asked something of the saga. */
+  nudge(): void {
+    this.#hasNews = true;
+  }
+
+  /** What somebody outside asked of the saga. When the store cannot tell, which is told, it is asked again later. */
+  async readRequests(): Promise<void> {
+    const { id, epoch } = this.#record;
+    const found = await this.#shared.store.call('get', (store) => store.get(id)).catch(() => undefined);
+    if (found === undefined || found.epoch !== epoch) return;
+    this.#hasNews = false;
+    if (found.requests !== undefined) this.#record = { ...this.#record, requests: found.requests };
+  }
+
+  /** Go as far as it goes without calling anybody. False when the saga is not ours any more. */
+  async go(): Promise<boolean> {
+    return this.#write({ ...(await this.#advance(this.#record, this.#inherited)), own: [] });
+  }
+
+  /** Write down what became known. False when the saga is not ours any more. */
+  async commit(own: readonly JournalEntry[], cause?: unknown): Promise<boolean> {
+    return this.#write(await this.#changeBy(this.#record, own, cause));
+  }
+
+  /** Write down what a lazy saga has not. */
+  async flush(): Promise<void> {
+    if (this.#halt.aborted || this.#unwritten.length === 0) return;
+    const own = [{ type: 'flushed' } as const];
+    const record = fold(this.#definition.plan, this.#record, own[0]!, this.#shared.clock.wallTime());
+    await this.#write({ record, entries: own, own });
+  }
+
+  #advance(record: SagaRecord, inherited: boolean): Promise<Advance> {
+    const { maxPayload, clock, emitter } = this.#shared;
+    const { id, saga } = record;
+    const onMisfit = (signal: string, request: SagaRequest, error: string): void =>
+      emitter.emit('signalIgnored', { id, saga, signal, request: request.id, error });
+    const now = clock.wallTime();
+    return advance(this.#definition, record, { now, inherited, maxPayload, onMisfit });
+  }
+
+  async #changeBy(from: SagaRecord, own: readonly JournalEntry[], cause: unknown): Promise<Change> {
+    const { plan } = this.#definition;
+    const now = this.#shared.clock.wallTime();
+    const record = own.reduce((current, entry) => fold(plan, current, entry, now), from);
+    const { status, deadline, requests } = record;
+    const goesOn = plan.hasOpenings || deadline !== undefined || requests !== undefined;
+    const isBegun = own.some(({ type }) => type === 'begun');
+    if (status !== 'running' || !goesOn || isBegun || this.#isUnderWay(record)) {
+      return { record, entries: own, own, cause };
+    }
+    const advanced = await this.#advance(record, plan.lazy && this.#inherited);
+    return { record: advanced.record, entries: [...own, ...advanced.entries], own, cause };
+  }
+
+  #isUnderWay(record: SagaRecord): boolean {
+    if (this.group === undefined) return false;
+    const action = decide(this.#definition.plan, record);
+    return action.type === 'do' && action.steps[0]?.group === this.group;
+  }
+
+  /** Write until the store answers. */
+  async #write(change: Change): Promise<boolean> {
+    const { clock, random, backoff } = this.#shared;
+    if (this.#defers(change)) return true;
+    let now = change;
+    for (let tries = 1; !this.#halt.aborted; tries += 1) {
+      try {
+        return await this.#tryWrite(now, tries);
+      } catch (error) {
+        if (error instanceof InvalidPayloadError) {
+          now = await this.#without(now, error);
+          // What is less may be taken at once; but not even that may be.
+          if (tries <= 2) continue;
+        }
+        await sleep(clock, backoff(tries, random), this.#halt.abortSignal).catch(() => {});
+      }
+    }
+    return false;
+  }
+
+  /** Keep in memory what a lazy saga need not write down at once: after a crash it is done again. */
+  #defers({ record, entries }: Change): boolean {
+    const defers = this.#definition.plan.lazy && record.status === 'running';
+    if (!defers || !entries.every(({ type }) => type === 'done')) return false;
+    this.#record = record;
+    this.#unwritten.push(...entries);
+    return true;
+  }
+
+  async #tryWrite(change: Change, tries: number): Promise<boolean> {
+    const { record } = change;
+    const written = await this.#shared.store.call('update', (store) => store.update(record));
+    if (written === undefined && (tries === 1 || !(await this.#wroteBefore(record)))) {
+      this.#halt.abort(new Error(`another worker took over saga ${record.id}`));
+      return false;
+    }
+    // When the answer was lost, whether there are requests is not known.
+    this.#advanceTo(change, written === undefined || written.requests > (record.requests?.length ?? 0));
+    return true;
+  }
+
+  /** What to write down in place of something that the store will never take. */
+  #without({ own, entries, cause }: Change, error: InvalidPayloadError): Promise<Change> {
+    const why = messageOf(error);
+    if (this.#unwritten.length > 0) {
+      const reason = `the store does not take what its steps returned: ${why}`;
+      return this.#changeBy(this.#durable, [{ type: 'parked', reason }], cause ?? error);
+    }
+    const refused = own.length > 0 ? own : entries.slice(0, 1);
+    const less = refused.map((entry) => withoutUnstorable(this.#definition.plan, entry, why));
+    return this.#changeBy(this.#record, less, cause ?? error);
+  }
+
+  #advanceTo({ record, entries, cause }: Change, hasNews: boolean): void {
+    const { emitter, onChange } = this.#shared;
+    const before = this.#durable;
+    const after = { ...record, version: record.version + 1, claims: 0 };
+    this.#record = after;
+    this.#durable = after;
+    if (!this.#definition.plan.lazy) this.#inherited = false;
+    if (hasNews) this.#hasNews = true;
+    this.#cause ??= cause;
+    announce(emitter, [...this.#unwritten, ...entries], { before, after, cause });
+    this.#unwritten = [];
+    onChange(after);
+  }
+
+  /** Whether an earlier try did write, though it seemed to fail: nobody else writes at our epoch. */
+  async #wroteBefore(next: SagaRecord): Promise<boolean> {
+    const now = await this.#shared.store.call('get', (store) => store.get(next.id));
+    return now?.epoch === next.epoch && now.version === next.version + 1;
+  }
+}
