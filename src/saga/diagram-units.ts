@@ -9,6 +9,8 @@ export interface DrawnStep extends Pick<PlannedStep, 'name' | 'kind' | 'undoable
   readonly group?: string | undefined;
   readonly once?: boolean | undefined;
   readonly conditional?: boolean | undefined;
+  /** Name of the nested saga that it is in. */
+  readonly scope?: string | undefined;
 }
 
 /** A step, a parallel group, or a nested saga. */
@@ -40,14 +42,17 @@ function unitAt(
   const step = steps[index]!;
   const rest = steps.slice(index + 1);
   if (step.type === 'scope') {
-    const inside = leading(rest, ({ name }) => name.startsWith(`${step.name}.`));
+    const inside = leading(rest, ({ scope = '' }) => `${scope}.`.startsWith(`${step.name}.`));
     return { unit: { type: 'nested', scope: step, units: drawnUnits(inside) }, size: 1 + inside.length };
   }
   const { group } = step;
   if (group === undefined) return { unit: { type: 'step', step }, size: 1 };
   const members = [step, ...leading(rest, (other) => other.group === group)];
-  const units = members.map((member) => ({ type: 'step', step: member }) as const);
-  const conditional = step.conditional === true;
+  // A condition of the group is one of each member, and is drawn once.
+  const conditional = members.every((member) => member.conditional === true);
+  const units = members.map((member): DrawnUnit => {
+    return { type: 'step', step: conditional ? { ...member, conditional: undefined } : member };
+  });
   return { unit: { type: 'parallel', name: group, conditional, units }, size: members.length };
 }
 

@@ -51,6 +51,7 @@ class Drawing {
   readonly #edges: string[] = [];
   readonly #ids: Map<string, string> = new Map();
   #frames = 0;
+  #joints = 0;
 
   constructor(name: string, steps: readonly DrawnStep[], record: SagaRecord | undefined) {
     this.#name = name;
@@ -74,11 +75,22 @@ class Drawing {
   #draw(units: readonly DrawnUnit[], tails: readonly Tail[], indent: string): readonly Tail[] {
     let from = tails;
     for (const unit of units) {
+      if (isConditional(unit)) from = this.#joined(from, indent);
       const entering = isConditional(unit) ? from.map(({ node }) => ({ node, says: 'when' })) : from;
       const passing = isConditional(unit) ? from.map(({ node }) => ({ node, says: 'else' })) : [];
       from = [...this.#unit(unit, entering, indent), ...passing];
     }
     return from;
+  }
+
+  /** One end of several, so that conditions in a row do not multiply the edges. */
+  #joined(tails: readonly Tail[], indent: string): readonly Tail[] {
+    if (tails.length < 2) return tails;
+    this.#joints += 1;
+    const node = `j${this.#joints}`;
+    this.#nodes.push(`${indent}${node}((${label([' '])}))`);
+    this.#connect(tails, node);
+    return [{ node }];
   }
 
   #unit(unit: DrawnUnit, tails: readonly Tail[], indent: string): readonly Tail[] {
@@ -88,7 +100,7 @@ class Drawing {
     this.#nodes.push(`${indent}subgraph f${this.#frames}[${label([`${unit.type} ${name}`])}]`);
     const ends =
       unit.type === 'parallel'
-        ? unit.units.flatMap((member) => this.#unit(member, tails, `${indent}  `))
+        ? unit.units.flatMap((member) => this.#draw([member], tails, `${indent}  `))
         : this.#draw(unit.units, this.#step(unit.scope, tails, `${indent}  `), `${indent}  `);
     this.#nodes.push(`${indent}end`);
     return ends;

@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { InvalidOptionsError } from '../../src/core/errors.ts';
 import type { SagaRecord } from '../../src/ports/saga-store.ts';
 import { diagram } from '../../src/saga/diagram.ts';
 import type { DrawnStep } from '../../src/saga/diagram-units.ts';
+import { saga } from '../../src/saga/saga.ts';
 import type { Saga } from '../../src/saga/saga-phases.ts';
 import { parseFlowchart } from './mermaid.ts';
 import { recordOf } from './people-stage.ts';
@@ -67,10 +69,10 @@ describe('a diagram', () => {
   it('draws nested sagas as frames within frames', async () => {
     const travel = sagaOf([
       early('travel', { type: 'scope', undoable: false, conditional: true }),
-      early('travel.hotel'),
-      early('travel.rail', { type: 'scope', undoable: false }),
-      early('travel.rail.seat'),
-      early('travels'),
+      early('travel.hotel', { scope: 'travel' }),
+      early('travel.rail', { type: 'scope', undoable: false, scope: 'travel' }),
+      early('travel.rail.seat', { scope: 'travel.rail' }),
+      early('travels', {}),
     ]);
     const { frames, edges } = await parseFlowchart(diagram(travel));
     expect(frames).toEqual([
@@ -80,6 +82,47 @@ describe('a diagram', () => {
     expect(edges).toContain('checkout -when-> travel<br/>scope');
     expect(edges).toContain('checkout -else-> travels<br/>undo');
     expect(edges).toContain('travels<br/>undo -refused or failed-> compensated');
+  });
+
+  it('draws what the builder makes', async () => {
+    const seat = saga('rail', { input: z.object({}) }).step('seat', () => 1, { undo: () => {} });
+    const built = saga('holiday', { input: z.object({}) })
+      .parallel('book', (group) =>
+        group
+          .step('flight', () => 1, { undo: () => {} })
+          .step('hotel', () => 1, { undo: () => {}, when: () => true }),
+      )
+      .parallel('extras', (group) => group.step('car', () => 1, { undo: 'nothing' }), { when: () => true })
+      .saga('rail', seat, { input: () => ({}), when: () => true })
+      .waitFor('approval', { timeout: '1h' })
+      .pivot('pay', () => 1)
+      .delay('cool-off', '1h');
+    const { edges, frames } = await parseFlowchart(diagram(built));
+    expect(frames).toEqual([
+      ['parallel book', 2],
+      ['parallel extras', 1],
+      ['nested rail', 2],
+    ]);
+    expect(edges).toEqual([
+      'holiday -> flight<br/>undo',
+      'holiday -when-> hotel<br/>undo',
+      // Where conditions follow each other the ways are joined first.
+      'flight<br/>undo -> ',
+      'hotel<br/>undo -> ',
+      'holiday -else-> ',
+      ),
+      ' -when-> car',
+      'car -> ',
+      ' -else-> ',
+      ' -when-> rail<br/>scope',
+      'rail<br/>scope -> rail.seat<br/>undo',
+      'rail.seat<br/>undo -> approval<br/>wait',
+      ' -else-> approval<br/>wait',
+      'approval<br/>wait -> pay<br/>pivot',
+      'pay<br/>pivot -> cool-off<br/>delay',
+      'cool-off<br/>delay -> completed',
+      'pay<br/>pivot -refused-> compensated',
+    ]);
   });
 
   it('draws a saga of nothing and one that cannot turn back', async () => {
