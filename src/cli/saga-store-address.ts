@@ -1,4 +1,6 @@
 import { existsSync } from 'node:fs';
+import type { PostgresClient } from '../adapters/postgres/client.ts';
+import { postgresSagaStore } from '../adapters/postgres/saga-store.ts';
 import type { SqliteDatabase } from '../adapters/sqlite/database.ts';
 import { sqliteSagaStore } from '../adapters/sqlite/saga-store.ts';
 import { InvalidOptionsError, MissingPackageError, StoreError } from '../core/errors.ts';
@@ -6,7 +8,7 @@ import type { SagaStore } from '../ports/saga-store.ts';
 import { classOf, loadDriver } from './drivers.ts';
 
 /** What a saga store's address may look like, for help and errors. */
-export const sagaStoreAccepts = 'sqlite:<file>[?prefix=]';
+export const sagaStoreAccepts = 'sqlite:<file>[?prefix=] or postgres://…[?schema=&prefix=]';
 
 /** A store that the command opened, and how to close it and its connection. */
 export interface OpenedStore {
@@ -31,6 +33,7 @@ interface Opening {
 export async function openSagaStore(address: string, create: boolean): Promise<OpenedStore> {
   const kind = /^([a-z]+):/.exec(address)?.[1] ?? '';
   if (kind === 'sqlite') return openSqlite(split(address.slice('sqlite:'.length), create));
+  if (/^postgres(?:ql)?$/.test(kind) && URL.canParse(address)) return openPostgres(split(address, create));
   // What comes after the scheme may hold a password.
   const received = kind === '' ? 'an address without a scheme' : `"${kind}:…"`;
   throw new InvalidOptionsError('command line', [{ field: '--store', received, accepts: sagaStoreAccepts }]);
@@ -67,6 +70,22 @@ async function openSqlite({ url: file, parameter, create }: Opening): Promise<Op
   const database = await openDatabase(file);
   const store = sqliteSagaStore({ database, tablePrefix: parameter('prefix') });
   return { store, close: () => closeAll(store, () => void database.close()) };
+}
+
+interface Pool extends PostgresClient {
+  on(event: 'error', listener: () => void): unknown;
+  end(): Promise<void>;
+}
+
+async function openPostgres({ url, parameter, create }: Opening): Promise<OpenedStore> {
+  const Pool = classOf(await loadDriver('pg', 'a store in Postgres'), 'Pool');
+  const pool = new Pool(...([{ connectionString: url, max: 2 }] as never[])) as Pool;
+  // What an idle connection hears must not end the command; the next statement says what is wrong.
+  pool.on('error', () => {});
+  const [schema, tablePrefix] = [parameter('schema'), parameter('prefix')];
+  // Only `migrate` creates tables: of a mistyped schema the others say that there is nothing.
+  const store = postgresSagaStore({ client: pool, schema, tablePrefix, migrateOnStart: create });
+  return { store, close: () => closeAll(store, () => pool.end()) };
 }
 
 interface ClosableDatabase extends SqliteDatabase {

@@ -110,7 +110,6 @@ describe('a diagram', () => {
       'flight<br/>undo -> ',
       'hotel<br/>undo -> ',
       'holiday -else-> ',
-      ),
       ' -when-> car',
       'car -> ',
       ' -else-> ',
