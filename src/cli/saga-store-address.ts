@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
 import type { PostgresClient } from '../adapters/postgres/client.ts';
 import { postgresSagaStore } from '../adapters/postgres/saga-store.ts';
+import type { IoRedisClient } from '../adapters/redis/client.ts';
+import { redisSagaStore } from '../adapters/redis/saga-store.ts';
 import type { SqliteDatabase } from '../adapters/sqlite/database.ts';
 import { sqliteSagaStore } from '../adapters/sqlite/saga-store.ts';
 import { InvalidOptionsError, MissingPackageError, StoreError } from '../core/errors.ts';
@@ -8,7 +10,8 @@ import type { SagaStore } from '../ports/saga-store.ts';
 import { classOf, loadDriver } from './drivers.ts';
 
 /** What a saga store's address may look like, for help and errors. */
-export const sagaStoreAccepts = 'sqlite:<file>[?prefix=] or postgres://…[?schema=&prefix=]';
+export const sagaStoreAccepts =
+  'sqlite:<file>[?prefix=], postgres://…[?schema=&prefix=] or redis://…[?prefix=]';
 
 /** A store that the command opened, and how to close it and its connection. */
 export interface OpenedStore {
@@ -34,6 +37,7 @@ export async function openSagaStore(address: string, create: boolean): Promise<O
   const kind = /^([a-z]+):/.exec(address)?.[1] ?? '';
   if (kind === 'sqlite') return openSqlite(split(address.slice('sqlite:'.length), create));
   if (/^postgres(?:ql)?$/.test(kind) && URL.canParse(address)) return openPostgres(split(address, create));
+  if (/^rediss?$/.test(kind) && URL.canParse(address)) return openRedis(split(address, create));
   // What comes after the scheme may hold a password.
   const received = kind === '' ? 'an address without a scheme' : `"${kind}:…"`;
   throw new InvalidOptionsError('command line', [{ field: '--store', received, accepts: sagaStoreAccepts }]);
@@ -86,6 +90,28 @@ async function openPostgres({ url, parameter, create }: Opening): Promise<Opened
   // Only `migrate` creates tables: of a mistyped schema the others say that there is nothing.
   const store = postgresSagaStore({ client: pool, schema, tablePrefix, migrateOnStart: create });
   return { store, close: () => closeAll(store, () => pool.end()) };
+}
+
+interface Redis extends IoRedisClient {
+  on(event: 'error', listener: () => void): unknown;
+  connect(): Promise<void>;
+  disconnect(): void;
+}
+
+async function openRedis({ url, parameter }: Opening): Promise<OpenedStore> {
+  const Redis = classOf(await loadDriver('ioredis', 'a store in Redis'), 'Redis');
+  // A command answers now or not at all.
+  const options = { lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null };
+  const client = new Redis(...([url, options] as never[])) as Redis;
+  client.on('error', () => {});
+  try {
+    await client.connect();
+  } catch (error) {
+    client.disconnect();
+    throw new StoreError('redis', 'connect', error);
+  }
+  const store = redisSagaStore({ client, prefix: parameter('prefix') });
+  return { store, close: () => closeAll(store, () => client.disconnect()) };
 }
 
 interface ClosableDatabase extends SqliteDatabase {

@@ -1,8 +1,10 @@
 /** The command on real servers, by the drivers of this project. */
+import { Redis } from 'ioredis';
 import pg from 'pg';
 import { expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { postgresSagaStore } from '../../src/adapters/postgres/saga-store.ts';
+import { redisSagaStore } from '../../src/adapters/redis/saga-store.ts';
 import { runCli } from '../../src/cli/program.ts';
 import type { SagaStore } from '../../src/ports/saga-store.ts';
 import { SagaRunner } from '../../src/saga/runner.ts';
@@ -10,6 +12,7 @@ import { saga } from '../../src/saga/saga.ts';
 import { testIo } from '../cli/cli-io.ts';
 import { describeServer } from '../servers/describe-server.ts';
 import { postgres } from '../servers/postgres.ts';
+import { redis } from '../servers/redis.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -74,5 +77,28 @@ describeServer(postgres, (server) => {
     const { code, error } = await run('list', '--store', 'postgres://user:hunter2@127.0.0.1:1/none');
     expect([code, error]).toEqual([1, expect.stringContaining('[HOLDFAST_STORE]')]);
     expect(error).not.toContain('hunter2');
+  });
+});
+
+describeServer(redis, (server) => {
+  it('finds its way in Redis, under any prefix', async () => {
+    const prefix = `cli:${process.pid}:{sagas}:`;
+    const client = new Redis(server().url.href);
+    try {
+      const address = `${server().url.href}?prefix=${encodeURIComponent(prefix)}`;
+      expect(await run('list', '--store', address)).toEqual({ code: 0, out: 'no sagas\n', error: '' });
+      await throughItsLife(address, redisSagaStore({ client, prefix }), 'o1');
+      expect(await run('migrate', '--store', address)).toMatchObject({ code: 0 });
+    } finally {
+      await client.quit();
+    }
+  });
+
+  it('says that a server is not there, or that the prefix is none', async () => {
+    const gone = await run('list', '--store', 'redis://:hunter2@127.0.0.1:1');
+    expect([gone.code, gone.error]).toEqual([1, expect.stringContaining('[HOLDFAST_STORE]')]);
+    expect(gone.error).not.toContain('hunter2');
+    const bad = await run('list', '--store', `${server().url.href}?prefix=x`);
+    expect([bad.code, bad.error]).toEqual([2, expect.stringContaining('a prefix with a hash tag')]);
   });
 });
