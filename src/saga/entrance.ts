@@ -1,5 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
-import { InvalidOptionsError, InvalidPayloadError, SagaConflictError } from '../core/errors.ts';
+import {
+  InvalidOptionsError,
+  InvalidPayloadError,
+  SagaConflictError,
+  UnknownSagaError,
+} from '../core/errors.ts';
 import type { JsonValue } from '../core/json.ts';
 import { toJson } from '../core/json-copy.ts';
 import { describe } from '../core/options.ts';
@@ -8,16 +13,28 @@ import type { Runtime } from '../core/runtime.ts';
 import { issueSummary, validate } from '../core/schema.ts';
 import type { NewSaga, SagaRecord } from '../ports/saga-store.ts';
 import { advance } from './opening.ts';
+import { needsOpening } from './plan.ts';
 import { isSagaId, type SagaRunnerSettings, sagaIdAccepts } from './runner-options.ts';
 import type { Saga } from './saga-phases.ts';
 import type { SagaDefinition } from './saga-types.ts';
-import { notGiven, type Worker } from './worker.ts';
+import type { Worker } from './worker.ts';
 
 /** A saga that is durably begun. */
 export interface BegunSaga {
   readonly id: string;
   /** Whether this call began it; false when it was there already, with the same input. */
   readonly created: boolean;
+}
+
+interface Created {
+  readonly created: boolean;
+  readonly record: SagaRecord;
+}
+
+interface NewId {
+  readonly id: string;
+  /** Whether it was made just now, so that no saga has it. */
+  readonly isNew: boolean;
 }
 
 /** Options of {@link Entrance}. */
@@ -27,6 +44,13 @@ export interface EntranceOptions {
   readonly settings: SagaRunnerSettings;
   /** @throws NotRunningError unless the runner runs. */
   readonly assertRunning: () => void;
+}
+
+/** The error for a saga that is in none of a runner's shapes. */
+function notGiven(saga: string): UnknownSagaError {
+  return new UnknownSagaError(
+    `this runner was not given saga ${saga} in this shape; list it in its option sagas`,
+  );
 }
 
 /** Lets new sagas in: checks what they are started with, waits for room, and writes them down. */
@@ -51,7 +75,11 @@ export class Entrance {
     const accepted = await this.#accept(definition, input);
     if (!worker.room.tryAcquire()) await this.#waitForRoom(call);
     const known = id ?? runtime.id();
-    const { created, record } = await this.#create(definition, known, accepted);
+    const { created, record } = await this.#create(
+      definition,
+      { id: known, isNew: id === undefined },
+      accepted,
+    );
     if (!created && (record.saga !== name || !isDeepStrictEqual(record.input, accepted))) {
       throw new SagaConflictError(record.saga, known);
     }
@@ -71,16 +99,17 @@ export class Entrance {
     if (!(await worker.room.acquire('', signal))) throw signal.reason;
   }
 
-  async #create(
-    definition: SagaDefinition,
-    id: string,
-    input: JsonValue,
-  ): Promise<{ readonly created: boolean; readonly record: SagaRecord }> {
+  async #create(definition: SagaDefinition, { id, isNew }: NewId, input: JsonValue): Promise<Created> {
     const { worker, assertRunning } = this.#options;
     try {
       assertRunning();
       const fresh = this.#newSaga(definition, id, input);
-      return await worker.begin(definition.plan.hasOpenings ? await this.#opened(definition, fresh) : fresh);
+      if (!definition.plan.units[0]?.some(needsOpening)) return await worker.begin(fresh);
+      // What the user's functions say is asked of new sagas only.
+      const existing = isNew ? undefined : await worker.store.call('get', (store) => store.get(id));
+      if (existing === undefined) return await worker.begin(await this.#opened(definition, fresh));
+      worker.room.release();
+      return { created: false, record: existing };
     } catch (error) {
       worker.room.release();
       throw error;

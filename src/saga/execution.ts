@@ -122,7 +122,7 @@ export class Execution {
       halt: this.#halt,
       mayHaveBegun: ({ name, once }) =>
         once ? recordOf(writer.record, name)?.status === 'begun' : inherited,
-      work: (step, halt) => this.#work(operation, step, halt),
+      work: (step, halt, onTurn) => this.#work(operation, step, halt, onTurn),
       commit: (entries, cause) => this.#serially(() => writer.commit(entries, cause)),
       end: () => {
         writer.group = undefined;
@@ -131,10 +131,16 @@ export class Execution {
     return group.run();
   }
 
-  #work(operation: Task['operation'], step: PlannedStep, halt: Halt): Promise<TaskOutcome | undefined> {
+  #work(
+    operation: Task['operation'],
+    step: PlannedStep,
+    halt: Halt,
+    onTurn?: Task['onTurn'],
+  ): Promise<TaskOutcome | undefined> {
     const { record, inherited } = this.#writer;
     const intend = (): Promise<boolean> => this.#serially(() => this.#intend(step.name));
-    const task: Task = { operation, step, definition: this.#definition, record, inherited, halt, intend };
+    const definition = this.#definition;
+    const task: Task = { operation, step, definition, record, inherited, halt, onTurn, intend };
     return step.once && operation === 'do' ? workOnce(task, this.#shared) : work(task, this.#shared);
   }
 

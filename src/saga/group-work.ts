@@ -9,7 +9,11 @@ export interface GroupWorkOptions {
   readonly halt: Halt;
   /** Whether one that this process did not begin may have been begun by another. */
   readonly mayHaveBegun: (step: PlannedStep) => boolean;
-  readonly work: (step: PlannedStep, halt: Halt) => Promise<TaskOutcome | undefined>;
+  readonly work: (
+    step: PlannedStep,
+    halt: Halt,
+    onTurn: (error: unknown) => void,
+  ) => Promise<TaskOutcome | undefined>;
   /** Write down; false when the saga is not ours any more. */
   readonly commit: (entries: readonly JournalEntry[], cause?: unknown) => Promise<boolean>;
   /** Nothing of the group is under way any more. */
@@ -38,7 +42,9 @@ export class GroupWork {
   async run(): Promise<boolean> {
     const { steps, halt, commit, end } = this.#options;
     const members = steps.map(async (step) => {
-      const outcome = await this.#options.work(step, this.#halt);
+      const onTurn = (): void =>
+        this.#halt.abort(new Error(`the group turns back, since ${step.name} was not done`));
+      const outcome = await this.#options.work(step, this.#halt, onTurn);
       await this.#take(step, outcome);
       return { step, isOver: outcome !== undefined };
     });
@@ -61,7 +67,6 @@ export class GroupWork {
     if (entry.type === 'refused' || entry.type === 'failed') {
       this.#cause ??= cause;
       this.#turned.push({ name: step.name, status: entry.type, error: entry.error });
-      this.#halt.abort(new Error(`the group turns back, since ${step.name} was not done`));
     } else if (entry.type === 'parked') {
       this.#cause ??= cause;
       this.#parked ??= entry;

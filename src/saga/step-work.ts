@@ -42,6 +42,8 @@ export interface Task {
   readonly inherited: boolean;
   /** Ends it: finish the attempt under way and begin no other, or give that up, too. */
   readonly halt: Halt;
+  /** The step turns the saga back: told before others can take its slot. */
+  readonly onTurn?: ((error: unknown) => void) | undefined;
   /** Write down that the step will be attempted; false when that cannot be. Asked of steps that are done once. */
   readonly intend: () => Promise<boolean>;
 }
@@ -57,14 +59,26 @@ export interface TaskOutcome {
 export async function work(task: Task, shared: WorkSurroundings): Promise<TaskOutcome | undefined> {
   const attempts = attemptsAt(task, shared);
   for (let rounds = 1; ; rounds += 1) {
-    const result = await inSlot(task, shared, () => attempts.round());
-    if (result === undefined) return undefined;
-    if (result.done) return { entry: doneEntry(task, result.output) };
-    const failure = { ...result, rounds, outrun: task.inherited && task.definition.plan.lazy };
-    const verdict = judge(task, failure, shared.maxRounds);
-    if (verdict !== 'retry') return failedOutcome(task, verdict, failure);
-    if (!(await pause(task, shared, failure))) return undefined;
+    const round = await inSlot(task, shared, async () =>
+      judged(task, shared, await attempts.round(), rounds),
+    );
+    if (round === undefined || 'entry' in round) return round;
+    if (!(await pause(task, shared, round))) return undefined;
   }
+}
+
+/** What came of a round, or why there is to be another. */
+function judged(
+  task: Task,
+  { maxRounds }: WorkSurroundings,
+  result: RoundResult,
+  rounds: number,
+): TaskOutcome | Failure {
+  if (result.done) return { entry: doneEntry(task, result.output) };
+  const failure = { ...result, rounds, outrun: task.inherited && task.definition.plan.lazy };
+  const { operation, step } = task;
+  const verdict = operation === 'undo' ? judgeUndo(failure, maxRounds) : judgeStep(step, failure, maxRounds);
+  return verdict === 'retry' ? failure : failedOutcome(task, verdict, failure);
 }
 
 /** Do something in a slot; undefined when it was time to leave before one was free. */
@@ -98,10 +112,6 @@ export async function pause(task: Task, shared: WorkSurroundings, failure: Failu
   );
 }
 
-function judge(task: Task, failure: Failure, maxRounds: number): Verdict {
-  return task.operation === 'undo' ? judgeUndo(failure, maxRounds) : judgeStep(task.step, failure, maxRounds);
-}
-
 /** That a step was done, or undone. */
 export function doneEntry({ operation, step }: Task, output: JsonValue | undefined): JournalEntry {
   return operation === 'undo'
@@ -124,7 +134,10 @@ export function failedOutcome(
   const { step, operation, record } = task;
   const { name, kind } = step;
   const message = textOf(error);
-  if (verdict !== 'park') return { entry: { type: verdict, step: name, error: message }, cause: error };
+  if (verdict !== 'park') {
+    task.onTurn?.(error);
+    return { entry: { type: verdict, step: name, error: message }, cause: error };
+  }
   const times = rounds === 1 ? 'once' : `${rounds} times`;
   const skippable = operation === 'undo' || kind === 'retriable';
   const place = { step: name, operation, skippable } as const;

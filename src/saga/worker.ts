@@ -1,5 +1,4 @@
 import type { Emitter } from '../core/emitter.ts';
-import { UnknownSagaError } from '../core/errors.ts';
 import { InFlight } from '../core/lifecycle.ts';
 import { warnOf } from '../core/log.ts';
 import type { Runtime } from '../core/runtime.ts';
@@ -38,13 +37,6 @@ interface Entering {
 /** The name under which a definition is looked up: equal for equal shapes only. */
 function shapeOf({ saga, hash }: Pick<SagaRecord, 'saga' | 'hash'>): string {
   return `${saga} ${hash}`;
-}
-
-/** The error for a saga that is in none of a runner's shapes. */
-export function notGiven(saga: string): UnknownSagaError {
-  return new UnknownSagaError(
-    `this runner was not given saga ${saga} in this shape; list it in its option sagas`,
-  );
 }
 
 /**
