@@ -3,13 +3,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import BetterSqlite from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { sqliteSagaStore } from '../../src/adapters/sqlite/saga-store.ts';
 import { runCli } from '../../src/cli/program.ts';
 import { SagaRunner } from '../../src/saga/runner.ts';
 import { saga } from '../../src/saga/saga.ts';
+import { openSqlite } from '../conformance/sqlite-drivers.ts';
 import { testIo } from './cli-io.ts';
 
 vi.setConfig({ testTimeout: 30_000 });
@@ -42,7 +42,7 @@ describe('holdfast saga', () => {
 
   /** Two sagas: o1 is parked at its shipping, o2 is completed. */
   async function stocked(): Promise<void> {
-    const database = new BetterSqlite(file);
+    const database = openSqlite(file);
     const store = sqliteSagaStore({ database });
     const sagas = await new SagaRunner({ store, sagas: [shop], retry: { attempts: 1 } }).start();
     await sagas.run(shop, { parcel: 'lost' }, { id: 'o1' }).catch(() => {});
@@ -208,7 +208,7 @@ describe('holdfast saga', () => {
       code: 0,
       out: 'sqlite: the tables are up to date\n',
     });
-    const database = new BetterSqlite(file);
+    const database = openSqlite(file);
     const tables = database.prepare("SELECT name FROM sqlite_master WHERE name = 'shop_sagas'").all();
     database.close();
     expect(tables).toHaveLength(1);

@@ -41,3 +41,10 @@ export function withEachDriver(body: (name: string, open: (file: string) => Clos
     });
   }
 }
+
+/** Open a database by whichever driver this Node has. */
+export function openSqlite(file: string): ClosableDatabase {
+  return builtIn === undefined || betterSqliteLoads()
+    ? new BetterSqlite(file)
+    : new builtIn.DatabaseSync(file);
+}

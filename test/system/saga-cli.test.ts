@@ -10,7 +10,7 @@ import { parseFlowchart } from '../saga/mermaid.ts';
 import { until } from '../servers/until.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const sagas = join(root, 'test/system/saga-cli-sagas.mjs');
+const sagas = fileURLToPath(new URL('saga-cli-sagas.mjs', import.meta.url));
 const command = join(root, 'dist/cli/main.js');
 
 async function execute(program: string, values: readonly string[], environment: NodeJS.ProcessEnv = {}) {

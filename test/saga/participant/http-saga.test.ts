@@ -1,7 +1,6 @@
 /** A saga whose steps call participants over real sockets, on a network that loses and repeats. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import BetterSqlite from 'better-sqlite3';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -14,20 +13,21 @@ import { sagaEndpoint } from '../../../src/saga/http-participant.ts';
 import { SagaRunner } from '../../../src/saga/runner.ts';
 import { refuse, saga } from '../../../src/saga/saga.ts';
 import type { StepContext } from '../../../src/saga/saga-types.ts';
+import { type ClosableDatabase, openSqlite } from '../../conformance/sqlite-drivers.ts';
 
 /** What the network does with one request. */
 type Fate = 'arrives' | 'lost' | 'answer lost' | 'twice' | 'late';
 
 let server: Server;
 let url: string;
-let database: BetterSqlite.Database;
+let database: ClosableDatabase;
 /** What becomes of the next requests; when it is used up, they arrive. */
 let fates: Fate[];
 /** Requests that are still on their way. */
 let underWay: (() => Promise<unknown>)[];
 
 beforeEach(async () => {
-  database = new BetterSqlite(':memory:');
+  database = openSqlite(':memory:');
   database.exec(`CREATE TABLE account (name TEXT PRIMARY KEY, balance INTEGER NOT NULL CHECK (balance >= 0));
     INSERT INTO account VALUES ('stock', 1000), ('held', 0), ('money', 1000), ('till', 0)`);
   const barrier = sqliteSagaBarrier({ database });
