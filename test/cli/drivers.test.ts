@@ -26,8 +26,7 @@ describe('drivers', () => {
   it('are those of the project in the current directory, before our own', async () => {
     await install('pg', 'module.exports = { Pool: class Own {} };');
     expect(classOf(await loadDriver('pg', 'a store'), 'Pool').name).toBe('Own');
-    await rm(join(directory, 'node_modules'), { recursive: true });
-    expect(classOf(await loadDriver('pg', 'a store'), 'Pool').name).toBe('BoundPool');
+    expect(classOf(await loadDriver('ioredis', 'a store'), 'Redis').name).toBe('Redis');
   });
 
   it('may export their class by name, as default, or as the module itself', async () => {
