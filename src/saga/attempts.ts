@@ -104,7 +104,8 @@ export class Attempts {
 
   async #attempt(context: CallContext): Promise<unknown> {
     if (this.#options.once && this.#unknown > 0) {
-      throw new Error('not attempted again, since an earlier attempt may have had an effect');
+      const why = 'not attempted again, since an earlier attempt may have had an effect';
+      throw Object.assign(new Error(why), { retryable: false });
     }
     this.#made += 1;
     this.#unknown += 1;
