@@ -164,7 +164,9 @@ export class RecordWriter {
 
   /** Keep in memory what a lazy saga need not write down at once: after a crash it is done again. */
   #defers({ record, entries }: Change): boolean {
-    const defers = this.#definition.plan.lazy && record.status === 'running';
+    const { lazy } = this.#definition.plan;
+    // That a wait is over is a change of status: whoever finds it waiting knows that nothing behind it was begun.
+    const defers = lazy && record.status === 'running' && this.#durable.status === 'running';
     if (!defers || !entries.every(({ type }) => type === 'done')) return false;
     this.#record = record;
     this.#unwritten.push(...entries);
