@@ -94,8 +94,8 @@ function addLooking(add: (name: string, description: string) => Command, io: Cli
     .option('--json', 'print JSON: an array of records')
     .action((flags: ListFlags) => list(flags, io));
   add('show <id>', 'Show one saga and what happened to it.')
-    .option('--json', 'print JSON: the record, with its timeline')
-    .option('--diagram', 'print it as Mermaid; needs --sagas')
+    .option('--json', 'print JSON: the record, with its timeline and its diagram')
+    .option('--diagram', 'print it as Mermaid, too; needs --sagas')
     .option('--sagas <file>', 'a JavaScript module that exports the definitions')
     .action((id: string, flags: ShowFlags) => show(id, flags, io));
 }
@@ -143,8 +143,9 @@ async function show(
     throw new InvalidOptionsError('command line', [{ field: '--sagas', received: 'nothing', accepts }]);
   }
   const record = await withOperator(flags, io, false, (operator) => operator.get(id));
-  if (drawn === true) io.out(diagram(await definitionOf(sagas!, record), record));
-  else io.out(json === true ? asJson({ ...record, timeline: timeline(record) }) : sagaDetails(record));
+  const drawing = drawn === true ? diagram(await definitionOf(sagas!, record), record) : undefined;
+  if (json === true) io.out(asJson({ ...record, timeline: timeline(record), diagram: drawing }));
+  else io.out(sagaDetails(record) + (drawing === undefined ? '' : `\n${drawing}`));
 }
 
 /** One after another; each is told, and one that fails does not keep the others. */

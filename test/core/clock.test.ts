@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { isoTime, parseHttpDate, sleep, systemClock } from '../../src/core/clock.ts';
+import { isoTime, parseHttpDate, parseIsoTime, sleep, systemClock } from '../../src/core/clock.ts';
 import { ManualClock } from '../../src/testing/manual-clock.ts';
 
 const day = 86_400_000;
@@ -76,5 +76,26 @@ describe('dates', () => {
     ...['Sun, 99 Nov 1994 08:49:37 GMT', 'Sun, 06 Nov 1994 08:49:37 CET', 'Sun, 06 Nov 1994 99:99:99 GMT'],
   ])('parseHttpDate does not take %o', (text) => {
     expect(parseHttpDate(text)).toBeUndefined();
+  });
+
+  it.each([
+    ['1994-11-06', 784_080_000_000],
+    ['1994-11-06T08:49Z', 784_111_740_000],
+    ['1994-11-06T08:49:37.5Z', 784_111_777_500],
+    ['1994-11-06T09:49:37+01:00', 784_111_777_000],
+  ])('parseIsoTime reads %s', (text, time) => {
+    expect(parseIsoTime(text)).toBe(time);
+  });
+
+  it.each([
+    '',
+    '1994',
+    '1994-13-01',
+    '1994-11-06T08:49:37',
+    '1994-11-06 08:49Z',
+    '1994-11-06T25:00Z',
+    'tomorrow',
+  ])('parseIsoTime does not take %o', (text) => {
+    expect(parseIsoTime(text)).toBeUndefined();
   });
 });

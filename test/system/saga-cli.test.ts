@@ -38,7 +38,9 @@ describe('holdfast saga, as a program', () => {
     expect(await run({})).toEqual({ error: expect.stringContaining('is parked: ship') });
     const listed = JSON.parse(await holdfast('list', '--status', 'parked', '--json'));
     expect(listed).toMatchObject([{ id: 'o1', parkedAt: { step: 'ship' } }]);
-    const { nodes } = await parseFlowchart(await holdfast('show', 'o1', '--diagram', '--sagas', sagas));
+    const { nodes } = await parseFlowchart(
+      /^flowchart TD\n[\s\S]*/m.exec(await holdfast('show', 'o1', '--diagram', '--sagas', sagas))![0],
+    );
     expect(nodes.get('ship<br/>retriable')).toEqual(['parked', 'current']);
 
     const reason = ['--by', 'ann', '--reason', 'the depot is open again'];
