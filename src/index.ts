@@ -40,6 +40,7 @@ export {
   ConfigInvalidError,
   type ConfigIssue,
   ConfigSourceError,
+  CrashMatrixError,
   InvalidOptionsError,
   InvalidPayloadError,
   InvalidSagaError,

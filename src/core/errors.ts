@@ -240,6 +240,30 @@ export class RefusedError extends HoldfastError {
   }
 }
 
+/** A saga did not keep a promise in one run of `crashMatrix`. */
+export class CrashMatrixError extends HoldfastError {
+  static override readonly code = 'HOLDFAST_CRASH_MATRIX';
+  /** What was wrong, one entry each. */
+  readonly breaches: readonly string[];
+  /** What went wrong in the run: give it as option `path` to run it again, and nothing else. Empty: nothing did. */
+  readonly path: string;
+  /** What happened in the run, line by line. */
+  readonly trace: readonly string[];
+
+  constructor(saga: string, breaches: readonly string[], path: string, trace: readonly string[]) {
+    super(
+      [
+        `saga ${saga}: ${breaches.join('; ')}`,
+        `replay it with path: ${JSON.stringify(path)}`,
+        ...trace.map((line) => `  ${line}`),
+      ].join('\n'),
+    );
+    this.breaches = breaches;
+    this.path = path;
+    this.trace = trace;
+  }
+}
+
 /** A value cannot be stored or sent: not JSON, too large, or not what its schema says. */
 export class InvalidPayloadError extends HoldfastError {
   static override readonly code = 'HOLDFAST_INVALID_PAYLOAD';

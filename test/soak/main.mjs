@@ -1,24 +1,32 @@
 /**
- * Millions of calls, to see that nothing grows and nothing is left, on the built package:
+ * Long runs on the built package:
  *
  *     npm run soak -- resilience [--calls=10000000]
+ *     npm run soak -- saga [--rounds=500] [--crashes=50]
  *
- * Prints a row for each twentieth. The exit code is 1 when the heap grew or something was left.
+ * `resilience` makes millions of calls, to see that nothing grows and nothing is left, and prints a row for each
+ * twentieth. `saga` kills workers and servers under sagas. The exit code is 1 when something was wrong.
  */
 import { getEventListeners } from 'node:events';
 import { parseArgs } from 'node:util';
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { calls: { type: 'string', default: '10000000' } },
+  options: {
+    calls: { type: 'string', default: '10000000' },
+    rounds: { type: 'string', default: '500' },
+    crashes: { type: 'string', default: '50' },
+  },
 });
 const total = Number(values.calls);
 const name = positionals[0] ?? '';
 const soaks = { resilience: () => import('./resilience.mjs') };
+if (name === 'saga') {
+  const { killSagas } = await import('./saga.mjs');
+  process.exit(await killSagas(values));
+}
 if (!Object.hasOwn(soaks, name) || !Number.isInteger(total) || total < 20_000) {
-  console.error(
-    `usage: npm run soak -- <suite> [--calls=n ≥ 20000]; suites: ${Object.keys(soaks).join(', ')}`,
-  );
+  console.error('usage: npm run soak -- resilience [--calls=n ≥ 20000] | saga [--rounds=n] [--crashes=n]');
   process.exit(2);
 }
 

@@ -1,6 +1,9 @@
-import { boot, type Process } from './boot.ts';
+import { Clients } from './clients.ts';
 import type { Engine } from './engine.ts';
-import { operate } from './operator.ts';
+import { judge } from './judge.ts';
+import { operate } from './operators.ts';
+import { Witness } from './witness.ts';
+import { bootWorker, type Worker } from './worker.ts';
 import { World } from './world.ts';
 
 /** What came of a world. */
@@ -8,72 +11,78 @@ export interface Outcome {
   readonly seed: number;
   readonly breaches: readonly string[];
   readonly counts: ReadonlyMap<string, number>;
+  /** What happened to the saga that was followed. */
+  readonly trace: readonly string[];
 }
+
+/** Longer than anything in a world takes, in virtual milliseconds. */
+const doomsday = 200_000;
+/** When a world that is settled may end: everything that is late has come. */
+const earliestEnd = 30_000;
+const tick = 500;
 
 /** Run one world of so many sagas to its end. Equal seeds run equally. */
-export async function simulate(engine: Engine, seed: number, sagas: number): Promise<Outcome> {
+export async function simulate(
+  engine: Engine,
+  seed: number,
+  sagas: number,
+  { follow }: { readonly follow?: string | undefined } = {},
+): Promise<Outcome> {
   const world = new World(engine, seed);
+  world.followed = follow;
+  const witness = new Witness(world);
   let booted = 0;
-  const start = (): Process => {
+  const boot = (): Worker => {
     booted += 1;
-    return boot(world, `worker-${booted}`);
+    return bootWorker(world, witness, `worker-${booted}`);
   };
-  const processes = [start(), start()];
-  const ids = Array.from({ length: sagas }, (_, n) => `w${seed}-${n}`);
-  for (const [n, id] of ids.entries()) void beginSomewhere(world, processes, id, n);
-  for (let tick = 0; tick < 1_000; tick += 1) {
-    await world.clock.advance(200);
-    disturb(world, processes, start);
-    await operate(world, processes);
-    if (world.clock.now() > 10_000 && (await settled(world, ids))) break;
+  const workers = Array.from({ length: 2 + (seed % 2) }, boot);
+  const clients = new Clients(world, workers);
+  for (let n = 0; n < sagas; n += 1) {
+    void clients.serve(world.books.open(`w${seed}-${n}`, world.places.size));
   }
-  for (const id of ids) world.judge(id, await world.store.get(id));
-  world.ledger.audit();
-  return { seed, breaches: world.ledger.breaches, counts: world.counts };
+  const disturbAgain = (): void => {
+    disturb(world, workers, boot);
+    operate(world, clients, witness.parked);
+    world.time.schedule(tick, disturbAgain);
+  };
+  world.time.schedule(tick, disturbAgain);
+  await world.time.run(() => isOver(world, witness));
+  for (const book of world.books.sagas) judge(world, book);
+  world.books.audit();
+  return { seed, breaches: world.books.breaches, counts: world.counts, trace: world.trace };
 }
 
-/** As a client does: with the same id, until some process says that it is durable. */
-async function beginSomewhere(
-  world: World,
-  processes: readonly Process[],
-  id: string,
-  n: number,
-): Promise<void> {
-  await world.pass(world.random() * 5_000);
-  for (;;) {
-    const { life, runner, saga } = processes[Math.floor(world.random() * processes.length)]!;
-    const begun = runner.begin(saga, { n }, { id }).then(
-      () => true,
-      () => false,
-    );
-    if (await Promise.race([begun, life.died.then(() => false)])) return;
-    await world.pass(100);
-  }
+function isOver({ time, pending }: World, { open }: Witness): boolean {
+  const now = time.now();
+  return now > earliestEnd && ((pending === 0 && open === 0) || now > doomsday);
 }
 
-/** Processes die, freeze and are redeployed; a dead one is replaced. */
-function disturb(world: World, processes: Process[], start: () => Process): void {
-  for (const [index, { life, runner }] of processes.entries()) {
+/** Processes die, freeze, are redeployed and have their clocks set; a dead one is replaced. */
+function disturb(world: World, workers: Worker[], boot: () => Worker): void {
+  for (const [index, worker] of workers.entries()) {
+    const { process } = worker;
     const roll = world.isKind ? 1 : world.random();
-    if (roll < 0.01) life.kill();
-    else if (roll < 0.02) life.freeze(world.random() * 8_000);
-    else if (roll < 0.03) {
+    if (roll < 0.02) {
+      world.count('crash');
+      process.kill();
+    } else if (roll < 0.04) {
+      world.count('freeze');
+      process.freeze(world.random() * 8_000);
+    } else if (roll < 0.055) {
       world.count('redeploy');
-      void runner
-        .stop({ timeout: '1s' })
-        .then(() => world.pass(5_000))
-        .then(() => life.kill());
-      processes[index] = start();
+      void redeploy(world, worker);
+      workers[index] = boot();
+    } else if (roll < 0.08) {
+      world.count('clock set');
+      process.skew((world.random() * 2 - 1) * 2_000);
     }
-    if (!life.alive && processes[index]!.life === life) processes[index] = start();
+    if (!workers[index]!.process.isAlive) workers[index] = boot();
   }
 }
 
-async function settled(world: World, ids: readonly string[]): Promise<boolean> {
-  if (world.repairsUnderWay > 0) return false;
-  for (const id of ids) {
-    const status = (await world.store.get(id))?.status;
-    if (status === undefined || status === 'running' || status === 'compensating') return false;
-  }
-  return true;
+async function redeploy(world: World, { process, runner }: Worker): Promise<void> {
+  await runner.stop({ timeout: '1s' });
+  await world.pass(5_000);
+  process.kill();
 }

@@ -1,61 +1,64 @@
-import type { SagaRecord, SagaStatus, SagaStore } from '../../../src/ports/saga-store.ts';
-import { ManualClock } from '../../../src/testing/manual-clock.ts';
+import type { SagaStore } from '../../../src/ports/saga-store.ts';
+import type { CallFault, CallWorld } from '../../../src/testing/crash-matrix/faulty-store.ts';
+import { VirtualTime } from '../../../src/testing/crash-matrix/virtual-time.ts';
 import { seededRandom } from '../../../src/testing/test-runtime.ts';
+import { Books } from './books.ts';
 import type { Engine } from './engine.ts';
-import { Ledger, type Place } from './ledger.ts';
+import { drawShape, type Place, type Shape } from './shape.ts';
 
-/** The saga that all of a world's instances follow. */
-export interface Shape {
-  readonly compensatable: number;
-  /** Index of the pivot. */
-  readonly pivot: number | undefined;
-  readonly steps: number;
-  /** Steps without an effect to undo. */
-  readonly harmless: ReadonlySet<number>;
-}
-
-const finals: readonly SagaStatus[] = ['completed', 'compensated', 'resolved'];
 /** Of the workers, in milliseconds. */
 export const lease = 3_000;
+/** After this the world is kind, so that everything can come to its end. */
+const kindFrom = 20_000;
+/** How far a wall clock may be off, in milliseconds. */
+export const greatestSkew = 2_000;
 
-/** Some hundreds of seconds in which everything goes wrong, and then some in which nothing more does. */
-export class World {
-  readonly clock: ManualClock = new ManualClock();
-  readonly ledger: Ledger = new Ledger();
+/** What a participant does with one call. */
+export type Conduct =
+  | 'do'
+  | 'refuse'
+  | 'fail without effect'
+  | 'fail with effect'
+  | 'slow'
+  | 'hang'
+  | 'crash before'
+  | 'crash after';
+
+/** Twenty seconds in which everything goes wrong, and then some in which nothing more does. */
+export class World implements CallWorld {
+  readonly time: VirtualTime = new VirtualTime();
+  readonly books: Books = new Books();
   readonly random: () => number;
   readonly store: SagaStore;
   readonly shape: Shape;
   readonly engine: Engine;
+  /** By name; filled when the first process has built the saga. */
+  places: Map<string, Place> = new Map();
   readonly counts: Map<string, number> = new Map();
-  /** What operators have asked of living processes and was not answered yet: it may still set a saga going. */
-  repairsUnderWay = 0;
-  readonly #epochs: Map<string, number> = new Map();
-  /** After this the world is kind, so that everything can come to its end. */
-  readonly #kindFrom = 20_000;
+  /** What clients and operators have asked and was not answered yet: it may still set a saga going. */
+  pending = 0;
+  /** Id of a saga whose every event is noted. */
+  followed: string | undefined = undefined;
+  readonly trace: string[] = [];
 
   constructor(engine: Engine, seed: number) {
     this.engine = engine;
     this.random = seededRandom(seed);
-    this.store = engine.memorySagaStore({ runtime: { clock: this.clock } });
-    this.shape = this.#drawShape();
+    this.store = engine.memorySagaStore({ runtime: { clock: this.time } });
+    this.shape = drawShape(this.random);
   }
 
-  #drawShape(): Shape {
-    const compensatable = Math.floor(this.random() * 4);
-    const hasPivot = compensatable === 0 || this.random() < 0.7;
-    const retriable = hasPivot ? Math.floor(this.random() * 3) : 0;
-    const harmless = new Set<number>();
-    for (let n = 0; n < compensatable; n += 1) if (this.random() < 0.15) harmless.add(n);
-    const pivot = hasPivot ? compensatable : undefined;
-    return { compensatable, pivot, steps: compensatable + (hasPivot ? 1 : 0) + retriable, harmless };
+  /** Note what happens to the saga that is followed, if one is. */
+  note(id: string, who: string, what: string): void {
+    if (id === this.followed) this.trace.push(`${this.time.now().toFixed(0).padStart(7)} ${who} ${what}`);
   }
 
-  count(what: string): void {
-    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
+  count(what: string, by = 1): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + by);
   }
 
   pass(duration: number): Promise<void> {
-    return new Promise((resolve) => this.clock.schedule(duration, resolve));
+    return this.time.pass(duration);
   }
 
   /** Sometimes longer than a lease, a time limit or a call. */
@@ -65,114 +68,57 @@ export class World {
 
   /** Whether nothing more goes wrong. */
   get isKind(): boolean {
-    return this.clock.now() > this.#kindFrom;
+    return this.time.now() > kindFrom;
   }
 
-  storeFault(): string {
-    if (this.isKind) return '';
+  storeFault(): CallFault | undefined {
+    if (this.isKind) return undefined;
     const roll = this.random();
-    if (roll < 0.004) return 'crash before';
-    if (roll < 0.008) return 'crash after';
-    if (roll < 0.03) return 'error before';
+    if (roll >= 0.09) return undefined;
+    const fault = this.#drawFault(roll);
+    this.count(`store: ${typeof fault === 'string' ? fault : Object.keys(fault)[0]}`);
+    return fault;
+  }
+
+  #drawFault(roll: number): CallFault {
+    // A process has a thousand calls and more, so that a crash at one in some hundred is often enough.
+    if (roll < 0.0008) return 'crash before';
+    if (roll < 0.0016) return 'crash after';
+    if (roll < 0.026) return 'error before';
     if (roll < 0.05) return 'answer lost';
-    if (roll < 0.07) return 'late request';
-    return roll < 0.09 ? 'late answer' : '';
+    return roll < 0.07 ? { requestAfter: this.delay() } : { answerAfter: this.delay() };
   }
 
   /** What a participant does. A few sagas have a step that is never known to be done. */
-  conduct(id: string, step: number): string {
-    if (step >= this.shape.compensatable && id.endsWith('7')) return 'fail with effect';
+  conduct(n: number, { kind }: Place): Conduct {
+    if (kind !== 'compensatable' && n % 10 === 7) return 'fail with effect';
     // Longer than the runner asks, so that it parks in doubt; later it can be asked again.
-    if (step === this.shape.pivot && id.endsWith('5') && this.clock.now() < 12_000)
-      return 'fail without effect';
-    if (this.isKind) return 'do';
-    const roll = this.random();
-    if (roll < 0.08) return 'refuse';
-    if (roll < 0.14) return 'fail without effect';
-    if (roll < 0.2) return 'fail with effect';
-    if (roll < 0.24) return 'slow';
-    if (roll < 0.26) return 'hang';
-    if (roll < 0.262) return 'crash before';
-    return roll < 0.264 ? 'crash after' : 'do';
+    if (kind === 'pivot' && n % 10 === 5 && this.time.now() < 12_000) return 'fail without effect';
+    return this.#drawConduct();
   }
 
   /** A few undos never succeed. */
-  undoConduct(id: string): string {
-    if (id.endsWith('3')) return 'fail without effect';
-    const conduct = this.conduct('', 0);
+  undoConduct(n: number): Conduct {
+    if (n % 10 === 3) return 'fail without effect';
+    const conduct = this.#drawConduct();
     return conduct === 'refuse' ? 'do' : conduct;
   }
 
-  /** Watch a write: what is written must be true, in one direction, and under the newest epoch. */
-  async witness(record: SagaRecord, write: () => Promise<boolean>): Promise<boolean> {
-    const before = await this.store.get(record.id);
-    const written = await write();
-    if (!written || before === undefined) return written;
-    const { id, epoch, status } = record;
-    const newest = Math.max(before.epoch, this.#epochs.get(id) ?? 0);
-    this.#epochs.set(id, newest);
-    if (epoch < newest) this.ledger.breach(`${id}: epoch ${epoch} wrote over epoch ${newest}`);
-    if (finals.includes(before.status)) this.ledger.breach(`${id}: ${before.status} became ${status}`);
-    const turned = before.status === 'compensating' || before.steps.some((s) => s.status !== 'done');
-    if (turned && (status === 'running' || status === 'completed')) {
-      this.ledger.breach(`${id}: it turned forward again`);
-    }
-    this.#witnessRepairs(record, before);
-    if (record.steps.length < before.steps.length) this.ledger.breach(`${id}: a step was forgotten`);
-    this.#witnessSteps(record);
-    return written;
+  #drawConduct(): Conduct {
+    if (this.isKind) return 'do';
+    const roll = this.random();
+    if (roll >= 0.25) return 'do';
+    const conduct = participantFault(roll);
+    this.count(`participant: ${conduct}`);
+    return conduct;
   }
+}
 
-  /** What is parked is touched by repairs only, and each is written down once, for ever. */
-  #witnessRepairs({ id, status, repairs = [] }: SagaRecord, before: SagaRecord): void {
-    const { repairs: known = [] } = before;
-    const added = before.status === 'parked' ? 1 : 0;
-    const kept = JSON.stringify(repairs.slice(0, known.length)) === JSON.stringify(known);
-    if (!kept || repairs.length !== known.length + added) {
-      this.ledger.breach(`${id}: ${repairs.length} repairs are written after ${known.length}`);
-    }
-    if (added > 0) this.count(`repaired to ${status}`);
-  }
-
-  #witnessSteps({ id, steps }: SagaRecord): void {
-    for (const [step, { status, skipped }] of steps.entries()) {
-      if (skipped) this.#witnessSkip({ id, step }, status);
-      if (skipped) continue;
-      const { applied, live, undone } = this.ledger.entry({ id, step });
-      if (status === 'done' && applied === 0)
-        this.ledger.breach(`${id}: step ${step} is written before it is done`);
-      if (status === 'undone' && (live || !undone)) {
-        this.ledger.breach(`${id}: step ${step} is written before it is undone`);
-      }
-    }
-  }
-
-  /** Only what comes after the pivot, or was to be undone, may be passed over. */
-  #witnessSkip(place: Place, status: string): void {
-    const { pivot, compensatable } = this.shape;
-    const behind = pivot !== undefined && place.step > pivot;
-    const honest = status === 'done' ? behind : place.step < compensatable;
-    if (!honest) this.ledger.breach(`${place.id}: step ${place.step} is skipped as ${status}`);
-    this.ledger.skipped.add(`${place.id}/${place.step}`);
-  }
-
-  /** Check a saga's end against the books. */
-  judge(id: string, record: SagaRecord | undefined): void {
-    const { ledger, shape } = this;
-    const breach = (text: string): void => ledger.breach(`${id}: ${text}`);
-    if (record === undefined) {
-      breach('it is lost');
-      return;
-    }
-    this.count(record.status);
-    if (record.status === 'running' || record.status === 'compensating')
-      breach(`it is stuck ${record.status}`);
-    if (record.status === 'parked' && !record.reason) breach('it is parked without a reason');
-    const live = Array.from({ length: shape.steps }, (_, step) => ledger.entry({ id, step }).live);
-    const excused = (step: number): boolean => ledger.isSkipped({ id, step });
-    const missing = live.some((isLive, step) => !isLive && !excused(step));
-    if (record.status === 'completed' && missing) breach(`it is completed with effects ${live}`);
-    const left = live.filter((isLive, step) => isLive && !shape.harmless.has(step) && !excused(step));
-    if (record.status === 'compensated' && left.length > 0) breach(`it is compensated with effects ${live}`);
-  }
+function participantFault(roll: number): Conduct {
+  if (roll < 0.07) return 'refuse';
+  if (roll < 0.13) return 'fail without effect';
+  if (roll < 0.19) return 'fail with effect';
+  if (roll < 0.23) return 'slow';
+  if (roll < 0.249) return 'hang';
+  return roll < 0.2495 ? 'crash before' : 'crash after';
 }

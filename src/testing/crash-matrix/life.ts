@@ -1,0 +1,101 @@
+import type { Clock, Timer } from '../../core/clock.ts';
+import type { VirtualTime } from './virtual-time.ts';
+
+/** Never settles: what a dead process has to say. */
+export function silence<T>(): Promise<T> {
+  return new Promise(() => {});
+}
+
+/**
+ * One life of a process. When it ends, none of its calls goes out, no answer comes in and none of its timers fires any
+ * more; while it is frozen, everything of it waits, and then comes late.
+ */
+export class Life {
+  readonly name: string;
+  readonly clock: Clock;
+  /** Resolves when it dies. */
+  readonly died: Promise<void>;
+  readonly #time: VirtualTime;
+  #alive = true;
+  #frozenUntil = 0;
+  /** How far its wall clock is off, in milliseconds. */
+  #skew = 0;
+  #die: () => void = () => {};
+
+  constructor(name: string, time: VirtualTime) {
+    this.name = name;
+    this.#time = time;
+    this.died = new Promise((resolve) => {
+      this.#die = resolve;
+    });
+    this.clock = {
+      now: () => time.now(),
+      wallTime: () => time.wallTime() + this.#skew,
+      schedule: (delay, callback) => new LifeTimer(this, time, delay, callback),
+    };
+  }
+
+  get isAlive(): boolean {
+    return this.#alive;
+  }
+
+  /** Whether calls go out and answers come in at this moment. */
+  get isAwake(): boolean {
+    return this.#alive && this.#frozenUntil <= this.#time.now();
+  }
+
+  /** How long it will not notice anything, in milliseconds. */
+  get frozenFor(): number {
+    return this.#frozenUntil - this.#time.now();
+  }
+
+  kill(): void {
+    if (!this.#alive) return;
+    this.#alive = false;
+    this.#die();
+  }
+
+  freeze(duration: number): void {
+    this.#frozenUntil = Math.max(this.#frozenUntil, this.#time.now() + duration);
+  }
+
+  /** Set its wall clock, in milliseconds from the true one. */
+  skew(by: number): void {
+    this.#skew = by;
+  }
+
+  /** Resolves when the process runs; never when it is dead. */
+  async awake(): Promise<void> {
+    while (this.#alive) {
+      if (this.frozenFor <= 0) return;
+      await this.#time.pass(this.frozenFor);
+    }
+    return silence();
+  }
+}
+
+/** A timer of a process. */
+class LifeTimer implements Timer {
+  readonly #life: Life;
+  readonly #time: VirtualTime;
+  readonly #callback: () => void;
+  #timer: Timer;
+
+  constructor(life: Life, time: VirtualTime, delay: number, callback: () => void) {
+    this.#life = life;
+    this.#time = time;
+    this.#callback = callback;
+    this.#timer = time.schedule(delay, this.#fire);
+  }
+
+  cancel(): void {
+    this.#timer.cancel();
+  }
+
+  readonly #fire = (): void => {
+    if (!this.#life.isAlive) return;
+    const left = this.#life.frozenFor;
+    if (left > 0) this.#timer = this.#time.schedule(left, this.#fire);
+    else this.#callback();
+  };
+}
