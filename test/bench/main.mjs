@@ -10,7 +10,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { circumstances, render, writeSection } from './report.mjs';
+import { circumstances, render, tablesOf, writeSection } from './report.mjs';
 import { judge, Results } from './results.mjs';
 
 const pathOf = (relative) => fileURLToPath(new URL(relative, import.meta.url));
@@ -49,7 +49,7 @@ async function measure(suite, scenario) {
   });
   const code = await new Promise((resolve) => child.on('close', resolve));
   if (code !== 0) throw new Error(`the scenario ${scenario.name} ended with ${code}`);
-  return new Results(JSON.parse(output));
+  return JSON.parse(output);
 }
 
 for (const name of names) {
@@ -58,8 +58,11 @@ for (const name of names) {
   const results = new Map();
   for (const scenario of suite.scenarios) {
     if (options.only !== undefined && scenario.name !== options.only) continue;
-    if (process.stderr.isTTY) process.stderr.write(`measuring: ${scenario.title}\r\x1b[K`);
-    results.set(scenario.name, await measure(suite, scenario));
+    if (process.stderr.isTTY) process.stderr.write(`measuring: ${scenario.title ?? scenario.name}\r\x1b[K`);
+    const rounds = await measure(suite, scenario);
+    for (const { name: table, part } of tablesOf(scenario)) {
+      results.set(table, new Results(part === undefined ? rounds : rounds[part]));
+    }
   }
   const body = render(suite, results, judge(suite, results));
   console.log(body);

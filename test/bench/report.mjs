@@ -17,6 +17,11 @@ function tableOf(header, rows) {
   return [text(lines[0]), rule, ...lines.slice(1).map(text)].join('\n');
 }
 
+/** What is told of a scenario: itself, or each of its parts when it measures several things at once. */
+export function tablesOf(scenario) {
+  return scenario.parts?.map((part) => ({ subject: scenario.subject, ...part })) ?? [scenario];
+}
+
 function scenarioTable(scenario, results, subject) {
   const hasBare = results.contenders.includes(bare);
   const header = ['', scenario.unit, ...(hasBare ? ['above bare'] : []), `times ${subject}`];
@@ -30,9 +35,9 @@ function scenarioTable(scenario, results, subject) {
 }
 
 function targetTable(verdicts) {
-  const rows = verdicts.map(({ says, measured, limit, unit, met }) => [
+  const rows = verdicts.map(({ says, measured, limit, atLeast, unit, met }) => [
     says,
-    `≤ ${shown(limit)} ${unit}`.trim(),
+    `${atLeast === undefined ? `≤ ${shown(limit)}` : `≥ ${shown(atLeast)}`} ${unit}`.trim(),
     `${shown(measured)} ${unit}`.trim(),
     met ? 'met' : '**missed**',
   ]);
@@ -42,6 +47,7 @@ function targetTable(verdicts) {
 /** The whole result of a suite. */
 export function render(suite, results, verdicts) {
   const tables = suite.scenarios
+    .flatMap(tablesOf)
     .filter(({ name }) => results.has(name))
     .map((scenario) =>
       scenarioTable(scenario, results.get(scenario.name), scenario.subject ?? suite.subject),
@@ -63,7 +69,7 @@ function versionOf(name) {
 
 /** The raw rounds, one line for each contender. */
 function rawRows(suite, results) {
-  const lines = suite.scenarios.flatMap(({ name }) => {
+  const lines = suite.scenarios.flatMap(tablesOf).flatMap(({ name }) => {
     const of = results.get(name);
     if (of === undefined) return [];
     return of.contenders.map((contender) => {
@@ -80,7 +86,8 @@ export function circumstances(suite) {
     `- Date: ${new Date().toISOString().slice(0, 10)}`,
     `- Machine: ${machine()}`,
     `- Node ${process.versions.node}, V8 ${process.versions.v8}`,
-    ...(suite.packages.length === 0 ? [] : [`- Against: ${suite.packages.map(versionOf).join(', ')}`]),
+    ...(suite.packages.length === 0 ? [] : [`- With: ${suite.packages.map(versionOf).join(', ')}`]),
+    ...(suite.notes === undefined ? [] : [`- ${suite.notes}`]),
   ].join('\n');
 }
 

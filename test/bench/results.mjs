@@ -48,12 +48,13 @@ export class Results {
   }
 }
 
-/** Whether each target is met. */
+/** Whether each target is met: `limit` is the most it may be, `atLeast` the least. */
 export function judge(suite, results) {
   return suite.targets
     .filter(({ scenario }) => results.has(scenario))
-    .map(({ scenario, says, value, limit, unit }) => {
+    .map(({ scenario, says, value, limit, atLeast, unit }) => {
       const measured = value(results.get(scenario));
-      return { says, measured, limit, unit, met: measured <= limit };
+      const met = atLeast === undefined ? measured <= limit : measured >= atLeast;
+      return { says, measured, limit, atLeast, unit, met };
     });
 }
