@@ -165,8 +165,11 @@ export function within<T>(
 /** A timeout is put down to the event loop where that was blocked for this share of the limit, or more. */
 const blamedShare = 0.75;
 
-/** The context of work under a time limit, and the limit itself. */
-class TimedCall extends AbortableCall implements QueueEntry {
+/**
+ * The context of work under a time limit, and the limit itself. For whoever cannot afford the promise of {@link within}:
+ * `begin`, then `settled` when the work has settled, which passes the outcome on unless the call was over before.
+ */
+export class TimedCall extends AbortableCall implements QueueEntry {
   dueAt = 0;
   blockedBefore = 0;
   before: QueueEntry | undefined = undefined;
@@ -187,7 +190,11 @@ class TimedCall extends AbortableCall implements QueueEntry {
     this.#noticeLag = noticeLag;
   }
 
-  /** Start the clock, and listen to the outer signal. */
+  /**
+   * Start the clock, and listen to the outer signal.
+   *
+   * @param alone whether its limit is seldom as long as another one, so that it gets a timer of its own
+   */
   begin(now: number, alone: boolean, outer: AbortSignal | undefined, reject: (error: unknown) => void): void {
     this.#reject = reject;
     if (alone) {
@@ -202,7 +209,7 @@ class TimedCall extends AbortableCall implements QueueEntry {
     }
     if (outer === undefined) return;
     this.#outer = outer;
-    this.#onAbort = () => this.#giveUp(outer.reason);
+    this.#onAbort = () => this.giveUp(outer.reason);
     outer.addEventListener('abort', this.#onAbort, { once: true });
   }
 
@@ -214,16 +221,17 @@ class TimedCall extends AbortableCall implements QueueEntry {
   expire(blocked: number): void {
     this.#queue = undefined;
     if (!this.#noticeLag || blocked < this.#limit * blamedShare) {
-      this.#giveUp(new TimeoutError(this.#limit));
+      this.giveUp(new TimeoutError(this.#limit));
       return;
     }
     // Timers come before input in each turn of the loop: one more turn takes in what arrived while it was blocked.
     const lag = blocked;
-    const giveUp = (): void => this.#giveUp(new TimeoutError(this.#limit, { lag }));
+    const giveUp = (): void => this.giveUp(new TimeoutError(this.#limit, { lag }));
     this.#timer = this.#clock.schedule(0, giveUp, { hold: true });
   }
 
-  #giveUp(reason: unknown): void {
+  /** End it now: reject, unless it is over, and abort its signal. */
+  giveUp(reason: unknown): void {
     this.#end()?.(reason);
     this.abort(reason);
   }

@@ -1,46 +1,31 @@
-import { AbortableCall, within } from '../core/abort.ts';
+import { AbortableCall, TimedCall, within } from '../core/abort.ts';
 import { currentCallContext, withCallContext } from '../core/ambient.ts';
-import { type Clock, sleep } from '../core/clock.ts';
-import { RefusedError } from '../core/errors.ts';
+import { sleep } from '../core/clock.ts';
+import { RefusedError, TimeoutError } from '../core/errors.ts';
 import type { JsonValue } from '../core/json.ts';
 import { toJson } from '../core/json-copy.ts';
 import { type CallContext, type Policy, unlimitedCall } from '../core/policy.ts';
-import type { Halt } from './halt.ts';
+import type { HaltWatcher } from './halt.ts';
 import type { Failure } from './judge.ts';
+import { contextOf, type Task, undoContextOf, type WorkSurroundings } from './task.ts';
 
-/** How one step or undo is attempted. */
-export interface AttemptOptions {
-  readonly clock: Clock;
-  readonly policy: Policy | undefined;
-  /** The longest that one attempt may take, in milliseconds. */
-  readonly timeout: number;
-  /** How long an aborted attempt may take to end, in milliseconds. */
-  readonly settleTimeout: number;
-  /** The most bytes that the result may have, as JSON. */
-  readonly maxPayload: number;
-  /** Aborts what is under way. */
-  readonly halt: Halt;
-  /** Whether somebody, before a crash, may have attempted it already. */
-  readonly doubtful: boolean;
-  /** Whether nothing is attempted again once an attempt may have had an effect, whatever the policy says. */
-  readonly once?: boolean | undefined;
-}
+/** What is attempted: the step, its undo, or the question whether it happened. */
+export type AttemptKind = Task['operation'] | 'query';
 
 /** What a round of attempts came to. */
 export type RoundResult =
   | { readonly done: true; readonly output: JsonValue | undefined }
   | ({ readonly done: false } & Omit<Failure, 'rounds'>);
 
-type Outcome = { readonly value: unknown } | { readonly error: unknown };
-
 /**
  * All attempts at one step (or one undo) by one worker. It knows what a policy does not tell: how many attempts there
  * were, whether one of them may have had an effect, and whether one that was given up has really ended. Nothing may
  * follow on an attempt that has not ended, or the step could happen after its own undo.
  */
-export class Attempts {
-  readonly #options: AttemptOptions;
-  readonly #perform: (call: CallContext, attempt: number) => unknown;
+export class Attempts implements HaltWatcher {
+  readonly #task: Task;
+  readonly #shared: WorkSurroundings;
+  readonly #kind: AttemptKind;
   #made = 0;
   /** Attempts that did not say of themselves that they had no effect. */
   #unknown = 0;
@@ -49,10 +34,14 @@ export class Attempts {
   /** Those that have not ended, given up or not. */
   #underWay = 0;
   #ended: AbortController | undefined;
+  /** The calls of the round that is under way, and how to end it. */
+  #calls: AbortableCall[] = [];
+  #giveUp: ((reason: unknown) => void) | undefined;
 
-  constructor(perform: (call: CallContext, attempt: number) => unknown, options: AttemptOptions) {
-    this.#perform = perform;
-    this.#options = options;
+  constructor(task: Task, shared: WorkSurroundings, kind: AttemptKind) {
+    this.#task = task;
+    this.#shared = shared;
+    this.#kind = kind;
   }
 
   /** How many attempts were made. */
@@ -61,51 +50,86 @@ export class Attempts {
   }
 
   /** Go through the policy once and wait until every attempt of it has ended. Never rejects. */
-  async round(): Promise<RoundResult> {
-    const { settleTimeout, maxPayload, once } = this.#options;
-    const outcome = await this.#throughPolicy();
-    if (this.#underWay > 0 && !(await this.#drained())) {
-      const error = new Error(`an attempt was given up and did not end within ${settleTimeout} ms`);
-      return { done: false, error, doubtful: true, obstacle: 'unending' };
-    }
-    if ('value' in outcome) return toOutput(outcome.value, maxPayload);
-    const error = (once ? this.#doubt : undefined) ?? outcome.error;
-    return { done: false, error, doubtful: this.#options.doubtful || this.#unknown > 0 };
+  round(): Promise<RoundResult> {
+    const { halt, definition, step } = this.#task;
+    if (halt.aborted) return this.#failed(halt.reason);
+    const policy = this.#kind === 'do' ? definition.functions.get(step.name)?.policy : undefined;
+    return policy === undefined ? this.#direct() : this.#through(policy);
   }
 
-  #throughPolicy(): Promise<Outcome> {
-    const { clock, policy, halt, timeout } = this.#options;
+  /** Everything that is under way is to be given up. */
+  halted(reason: unknown): void {
+    const giveUp = this.#giveUp;
+    for (const call of this.#calls) call.abort(reason);
+    giveUp?.(reason);
+  }
+
+  /** One attempt and nothing around it: the common case, which costs no more than it must. */
+  #direct(): Promise<RoundResult> {
+    const { clock } = this.#shared;
+    const limit = this.#timeout;
+    if (limit <= 0) return this.#failed(new TimeoutError(0));
+    const now = clock.now();
+    const call = new TimedCall(clock, unlimitedCall, now + limit, limit, true);
+    const settled = this.#call(call);
+    if (!isThenable(settled)) return Promise.resolve(this.#ending(settled as Settled));
     return new Promise((resolve) => {
-      if (halt.aborted) return resolve({ error: halt.reason });
-      const calls = new Set<AbortableCall>();
-      const giveUp = (reason: unknown): void => {
-        for (const call of calls) call.abort(reason);
-        settle({ error: reason });
-      };
-      const off = halt.onAbort(giveUp);
-      const settle = (outcome: Outcome): void => {
-        off();
-        resolve(outcome);
-      };
-      const attempt = (outer: CallContext): Promise<unknown> =>
-        within(clock, timeout, outer, (inner) => {
-          if (inner instanceof AbortableCall) calls.add(inner);
-          return this.#attempt(inner);
-        });
-      const outer = policy === undefined ? unlimitedCall : new AbortableCall(undefined, 1, undefined);
-      if (outer instanceof AbortableCall) calls.add(outer);
-      const round = policy === undefined ? attempt(outer) : policy.run(attempt, outer);
-      round.then(
-        (value) => settle({ value }),
-        (error) => settle({ error }),
+      const fail = (error: unknown): void => this.#resolveFailed(error, resolve);
+      this.#watch(call, (reason) => call.giveUp(reason));
+      call.begin(now, false, undefined, fail);
+      const { halt } = this.#task;
+      if (halt.aborted) call.giveUp(halt.reason);
+      settled.then(
+        (value) => {
+          this.#left();
+          call.settled((output) => resolve(this.#done(output)), value);
+        },
+        (error) => {
+          this.#left(error);
+          call.settled(fail, error);
+        },
       );
     });
   }
 
-  async #attempt(context: CallContext): Promise<unknown> {
-    if (this.#options.once && this.#unknown > 0) {
+  #through(policy: Policy): Promise<RoundResult> {
+    return new Promise((resolve) => {
+      const call = new AbortableCall(undefined, 1, undefined);
+      const fail = (error: unknown): void => this.#resolveFailed(error, resolve);
+      this.#watch(call, fail);
+      policy
+        .run((context) => this.#within(context), call)
+        .then((value) => {
+          if (this.#underWay === 0) resolve(this.#done(value));
+          else void this.#drained().then((ended) => resolve(ended ? this.#done(value) : this.#unending()));
+        }, fail);
+    });
+  }
+
+  #within(outer: CallContext): Promise<unknown> {
+    return within(this.#shared.clock, this.#timeout, outer, async (inner) => {
+      if (inner instanceof AbortableCall) this.#calls.push(inner);
+      const settled = this.#call(inner);
+      if (!isThenable(settled)) {
+        if ('error' in settled) throw settled.error;
+        return settled.value;
+      }
+      try {
+        const value = await settled;
+        this.#left();
+        return value;
+      } catch (error) {
+        this.#left(error);
+        throw error;
+      }
+    });
+  }
+
+  /** Call what is attempted. What does not take its time has ended already. */
+  #call(context: CallContext): PromiseLike<unknown> | Settled {
+    if (this.#kind === 'do' && this.#task.step.once && this.#unknown > 0) {
       const why = 'not attempted again, since an earlier attempt may have had an effect';
-      throw Object.assign(new Error(why), { retryable: false });
+      return { error: Object.assign(new Error(why), { retryable: false }) };
     }
     this.#made += 1;
     this.#unknown += 1;
@@ -114,26 +138,101 @@ export class Attempts {
     try {
       // A saga outlives the request that began it, so an attempt must not inherit that request's deadline.
       const inherits = currentCallContext() !== undefined;
-      const perform = (): unknown => this.#perform(context, attempt);
-      return await (inherits ? withCallContext(context, perform) : perform());
+      const value = inherits
+        ? withCallContext(context, () => this.#perform(context, attempt))
+        : this.#perform(context, attempt);
+      if (isThenable(value)) return value;
+      this.#left();
+      return { value };
     } catch (error) {
-      if (error instanceof RefusedError) this.#unknown -= 1;
-      else this.#doubt ??= error;
-      throw error;
-    } finally {
-      this.#underWay -= 1;
-      if (this.#underWay === 0) this.#ended?.abort();
+      this.#left(error);
+      return { error };
     }
+  }
+
+  #perform(context: CallContext, attempt: number): unknown {
+    const { definition, step } = this.#task;
+    const functions = definition.functions.get(step.name);
+    if (this.#kind === 'do') return functions?.run?.(contextOf(this.#task, context, attempt));
+    if (this.#kind === 'query') return functions?.query?.(contextOf(this.#task, context, attempt));
+    const undone = functions?.undo?.(undoContextOf(this.#task, context, attempt));
+    return isThenable(undone) ? undone : undefined;
+  }
+
+  /** An attempt has ended. */
+  #left(error?: unknown): void {
+    if (error instanceof RefusedError) this.#unknown -= 1;
+    else if (error !== undefined) this.#doubt ??= error;
+    this.#underWay -= 1;
+    if (this.#underWay === 0) this.#ended?.abort();
+  }
+
+  /** A step before the pivot has no more time than its saga; an undo has as much as it needs. */
+  get #timeout(): number {
+    const { definition, step, record } = this.#task;
+    const { attemptTimeout, clock } = this.#shared;
+    const own = this.#kind === 'query' ? undefined : definition.functions.get(step.name)?.timeout;
+    const timeout = own ?? attemptTimeout;
+    if (record.deadline === undefined || this.#kind !== 'do' || step.kind !== 'compensatable') return timeout;
+    return Math.min(timeout, Math.max(0, record.deadline - clock.wallTime()));
+  }
+
+  #watch(call: AbortableCall, giveUp: (reason: unknown) => void): void {
+    this.#calls = [call];
+    this.#giveUp = giveUp;
+    this.#task.halt.watcher = this;
+  }
+
+  #ending(settled: Settled): RoundResult | Promise<RoundResult> {
+    return 'error' in settled ? this.#failed(settled.error) : this.#done(settled.value);
+  }
+
+  #done(value: unknown): RoundResult {
+    this.#task.halt.watcher = undefined;
+    // Nobody reads what an undo returns.
+    return toOutput(this.#kind === 'undo' ? undefined : value, this.#shared.maxPayload);
+  }
+
+  #resolveFailed(error: unknown, resolve: (result: RoundResult | Promise<RoundResult>) => void): void {
+    resolve(this.#failed(error));
+  }
+
+  async #failed(failure: unknown): Promise<RoundResult> {
+    const { halt, step, inherited } = this.#task;
+    const isDo = this.#kind === 'do';
+    halt.watcher = undefined;
+    if (this.#underWay > 0 && !(await this.#drained())) return this.#unending();
+    const before = !isDo || (inherited && !step.once);
+    const error = (isDo && step.once ? this.#doubt : undefined) ?? failure;
+    return { done: false, error, doubtful: before || this.#unknown > 0 };
+  }
+
+  #unending(): RoundResult {
+    const error = new Error(
+      `an attempt was given up and did not end within ${this.#shared.settleTimeout} ms`,
+    );
+    return { done: false, error, doubtful: true, obstacle: 'unending' };
   }
 
   /** Wait until every attempt has ended; resolves to whether that came in time. */
   async #drained(): Promise<boolean> {
-    const { clock, settleTimeout } = this.#options;
+    const { clock, settleTimeout } = this.#shared;
     this.#ended = new AbortController();
     // Cut short when the last one ends.
     await sleep(clock, settleTimeout, this.#ended.signal).catch(() => {});
     return this.#underWay === 0;
   }
+}
+
+/** What a call that took no time came to. */
+type Settled = { readonly value: unknown } | { readonly error: unknown };
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as { readonly then?: unknown }).then === 'function'
+  );
 }
 
 /** The value as the store will bring it back, so that a step sees the same before and after a crash. */

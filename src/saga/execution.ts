@@ -7,7 +7,8 @@ import { workOnce } from './once-work.ts';
 import type { PlannedStep } from './plan.ts';
 import { type ExecutionOptions, type ExecutionSurroundings, RecordWriter } from './record-writer.ts';
 import type { SagaDefinition } from './saga-types.ts';
-import { type Task, type TaskOutcome, work } from './step-work.ts';
+import { work } from './step-work.ts';
+import type { Task, TaskOutcome } from './task.ts';
 import { turnAt } from './turning.ts';
 
 /** How an execution ended. */
@@ -75,9 +76,14 @@ export class Execution {
   }
 
   /** Do what comes next; false when it is time to leave, or the saga is not ours any more. */
-  async #act(): Promise<boolean> {
+  #act(): Promise<boolean> {
     const writer = this.#writer;
-    if (writer.hasNews) await writer.readRequests();
+    if (writer.hasNews) return writer.readRequests().then(() => this.#actOn());
+    return this.#actOn();
+  }
+
+  #actOn(): Promise<boolean> {
+    const writer = this.#writer;
     const action = decide(this.#definition.plan, writer.record);
     switch (action.type) {
       case 'do':
@@ -95,7 +101,7 @@ export class Execution {
       case 'park':
         return writer.commit([{ type: 'parked', reason: action.reason }]);
       case 'rest':
-        return false;
+        return Promise.resolve(false);
     }
   }
 
@@ -106,11 +112,12 @@ export class Execution {
     return turnAt(this.#definition.plan, record, action, { now, inherited }) !== undefined;
   }
 
-  async #perform(operation: Task['operation'], steps: readonly PlannedStep[]): Promise<boolean> {
+  #perform(operation: Task['operation'], steps: readonly PlannedStep[]): Promise<boolean> {
     const [first] = steps as [PlannedStep];
     if (first.group !== undefined) return this.#performGroup(operation, steps);
-    const outcome = await this.#work(operation, first, this.#halt);
-    return outcome !== undefined && this.#writer.commit([outcome.entry], outcome.cause);
+    return this.#work(operation, first, this.#halt, undefined).then(
+      (outcome) => outcome !== undefined && this.#writer.commit([outcome.entry], outcome.cause),
+    );
   }
 
   #performGroup(operation: Task['operation'], steps: readonly PlannedStep[]): Promise<boolean> {
@@ -135,19 +142,20 @@ export class Execution {
     operation: Task['operation'],
     step: PlannedStep,
     halt: Halt,
-    onTurn?: Task['onTurn'],
+    onTurn: Task['onTurn'],
   ): Promise<TaskOutcome | undefined> {
     const { record, inherited } = this.#writer;
-    const intend = (): Promise<boolean> => this.#serially(() => this.#intend(step.name));
     const definition = this.#definition;
+    const intend = this.#intend;
     const task: Task = { operation, step, definition, record, inherited, halt, onTurn, intend };
     return step.once && operation === 'do' ? workOnce(task, this.#shared) : work(task, this.#shared);
   }
 
-  async #intend(step: string): Promise<boolean> {
-    if (recordOf(this.#writer.record, step)?.status === 'begun') return true;
-    return this.#writer.commit([{ type: 'begun', step }]);
-  }
+  readonly #intend = (step: string): Promise<boolean> =>
+    this.#serially(async () => {
+      if (recordOf(this.#writer.record, step)?.status === 'begun') return true;
+      return this.#writer.commit([{ type: 'begun', step }]);
+    });
 
   #serially(change: () => Promise<boolean>): Promise<boolean> {
     this.#writing = this.#writing.then((isOurs) => isOurs && change());

@@ -1,7 +1,7 @@
 import type { Halt } from './halt.ts';
 import type { JournalEntry, StepOutcome } from './journal.ts';
 import type { PlannedStep } from './plan.ts';
-import type { TaskOutcome } from './step-work.ts';
+import type { TaskOutcome } from './task.ts';
 
 /** Steps to do, or to undo, at the same time. */
 export interface GroupWorkOptions {

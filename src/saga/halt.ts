@@ -1,3 +1,8 @@
+/** Told when what is under way is to be given up. */
+export interface HaltWatcher {
+  halted(reason: unknown): void;
+}
+
 /**
  * What stops the work on a saga: first no more is begun, then what is under way is aborted. Cheaper than a signal, which
  * is made only where somebody has to listen.
@@ -8,8 +13,7 @@ export class Halt {
   #reason: unknown;
   #controller: AbortController | undefined;
   #abortController: AbortController | undefined;
-  /** Who is told of the abort, and which halts end with this one. */
-  #listeners: Set<(reason: unknown) => void> | undefined;
+  #watcher: HaltWatcher | undefined;
   #children: Set<Halt> | undefined;
 
   /** Whether nothing more is to be begun. */
@@ -61,15 +65,12 @@ export class Halt {
     this.#reason = reason;
     this.#abortController?.abort(reason);
     for (const child of this.#children ?? []) child.abort(reason);
-    for (const listener of this.#listeners ?? []) listener(reason);
+    this.#watcher?.halted(reason);
   }
 
-  /** Be told of the abort, at once if it was; returns the way out. */
-  onAbort(listener: (reason: unknown) => void): () => void {
-    if (this.#aborted) listener(this.#reason);
-    this.#listeners ??= new Set();
-    const listeners = this.#listeners.add(listener);
-    return () => void listeners.delete(listener);
+  /** Who is told of the abort: whatever is under way. There is one at a time, or none. */
+  set watcher(watcher: HaltWatcher | undefined) {
+    this.#watcher = watcher;
   }
 
   /** A halt of its own that also ends with this one, until {@link Halt.drop}ped. */

@@ -1,17 +1,9 @@
 import { isPlainObject, type JsonValue } from '../core/json.ts';
+import { Attempts, type RoundResult } from './attempts.ts';
 import { recordOf } from './journal.ts';
 import { type Failure, judgeStep, type Verdict } from './judge.ts';
-import {
-  attemptsAt,
-  doneEntry,
-  failedOutcome,
-  inSlot,
-  pause,
-  queryRound,
-  type Task,
-  type TaskOutcome,
-  type WorkSurroundings,
-} from './step-work.ts';
+import { doneEntry, failedOutcome, inSlot, pause } from './step-work.ts';
+import type { Task, TaskOutcome, WorkSurroundings } from './task.ts';
 
 /** A step that was begun by somebody who did not live to write its outcome down. */
 const interrupted: Failure = {
@@ -40,7 +32,7 @@ export async function workOnce(task: Task, shared: WorkSurroundings): Promise<Ta
     if (doubt === undefined) {
       const result = await inSlot(task, shared, () => attempt(task, shared));
       if (result === undefined) return undefined;
-      if (result.done) return { entry: doneEntry(task, result.output) };
+      if (result.done) return { entry: doneEntry(task, result.output), cause: undefined };
       doubt = { ...result, rounds };
     }
     const asked = await resolveDoubt(task, shared, { ...doubt, rounds });
@@ -62,9 +54,10 @@ function judgeOnce({ definition, step }: Task, failure: Failure, maxRounds: numb
   return asksAgain && failure.rounds < maxRounds ? 'retry' : judgeStep(step, failure, maxRounds);
 }
 
-async function attempt(task: Task, shared: WorkSurroundings): ReturnType<typeof queryRound> {
-  if (!(await task.intend())) return { done: false, error: task.halt.reason, doubtful: true };
-  return attemptsAt(task, shared).round();
+async function attempt(task: Task, shared: WorkSurroundings): Promise<RoundResult> {
+  const isIntended = await task.intend(task.step.name);
+  if (!isIntended) return { done: false, error: task.halt.reason, doubtful: true };
+  return new Attempts(task, shared, 'do').round();
 }
 
 /** What is known of a doubt after asking, or the step's outcome; undefined when it was time to leave. */
@@ -78,12 +71,12 @@ async function resolveDoubt(
   const answer = await inSlot(task, shared, () => ask(task, shared));
   if (answer === undefined) return undefined;
   if ('failure' in answer) return { ...doubt, ...answer.failure };
-  if (answer.happened) return { entry: doneEntry(task, answer.output) };
+  if (answer.happened) return { entry: doneEntry(task, answer.output), cause: undefined };
   return { ...doubt, doubtful: false, denied: true };
 }
 
 async function ask(task: Task, shared: WorkSurroundings): Promise<Answer> {
-  const result = await queryRound(task, shared);
+  const result = await new Attempts(task, shared, 'query').round();
   if (!result.done) return { failure: { ...result, doubtful: true } };
   const { output } = result;
   if (isPlainObject(output) && output.happened === true) {

@@ -8,8 +8,8 @@ import type { Halt } from './halt.ts';
 import { fold, type JournalEntry, withoutUnstorable } from './journal.ts';
 import { type Advance, advance } from './opening.ts';
 import type { SagaDefinition } from './saga-types.ts';
-import type { WorkSurroundings } from './step-work.ts';
 import type { StoreCalls } from './store-calls.ts';
+import type { WorkSurroundings } from './task.ts';
 
 /** What the executions of one runner share. */
 export interface ExecutionSurroundings extends WorkSurroundings {
@@ -33,6 +33,11 @@ interface Change extends Advance {
   readonly own: readonly JournalEntry[];
   readonly cause?: unknown;
 }
+
+type Mutable = { -readonly [K in keyof SagaRecord]: SagaRecord[K] };
+
+const isOurs = Promise.resolve(true);
+const isLost = Promise.resolve(false);
 
 /**
  * One saga's record in the hands of its worker: what is known of it, and the only way to change that. Each change is one
@@ -101,8 +106,9 @@ export class RecordWriter {
   }
 
   /** Write down what became known. False when the saga is not ours any more. */
-  async commit(own: readonly JournalEntry[], cause?: unknown): Promise<boolean> {
-    return this.#write(await this.#changeBy(this.#record, own, cause));
+  commit(own: readonly JournalEntry[], cause?: unknown): Promise<boolean> {
+    const change = this.#changeBy(this.#record, own, cause);
+    return change instanceof Promise ? change.then((ready) => this.#write(ready)) : this.#write(change);
   }
 
   /** Write down what a lazy saga has not. */
@@ -122,18 +128,21 @@ export class RecordWriter {
     return advance(this.#definition, record, { now, inherited, maxPayload, onMisfit });
   }
 
-  async #changeBy(from: SagaRecord, own: readonly JournalEntry[], cause: unknown): Promise<Change> {
+  #changeBy(from: SagaRecord, own: readonly JournalEntry[], cause: unknown): Change | Promise<Change> {
     const { plan } = this.#definition;
     const now = this.#shared.clock.wallTime();
     const record = own.reduce((current, entry) => fold(plan, current, entry, now), from);
     const { status, deadline, requests } = record;
     const goesOn = plan.hasOpenings || deadline !== undefined || requests !== undefined;
-    const isBegun = own.some(({ type }) => type === 'begun');
-    if (status !== 'running' || !goesOn || isBegun || this.#isUnderWay(record)) {
+    if (status !== 'running' || !goesOn || own[0]?.type === 'begun' || this.#isUnderWay(record)) {
       return { record, entries: own, own, cause };
     }
-    const advanced = await this.#advance(record, plan.lazy && this.#inherited);
-    return { record: advanced.record, entries: [...own, ...advanced.entries], own, cause };
+    return this.#advance(record, plan.lazy && this.#inherited).then((advanced) => ({
+      record: advanced.record,
+      entries: advanced.entries.length === 0 ? own : [...own, ...advanced.entries],
+      own,
+      cause,
+    }));
   }
 
   #isUnderWay(record: SagaRecord): boolean {
@@ -142,23 +151,40 @@ export class RecordWriter {
     return action.type === 'do' && action.steps[0]?.group === this.group;
   }
 
+  #write(change: Change): Promise<boolean> {
+    if (this.#defers(change)) return isOurs;
+    if (this.#halt.aborted) return isLost;
+    return this.#shared.store.update(change.record).then(
+      (written) => (written === undefined ? this.#lose() : this.#advanceTo(change, written.requests)),
+      (error) => this.#writeAgain(change, error),
+    );
+  }
+
   /** Write until the store answers. */
-  async #write(change: Change): Promise<boolean> {
-    const { clock, random, backoff } = this.#shared;
-    if (this.#defers(change)) return true;
-    let now = change;
-    for (let tries = 1; !this.#halt.aborted; tries += 1) {
-      try {
-        return await this.#tryWrite(now, tries);
-      } catch (error) {
-        if (error instanceof InvalidPayloadError) {
-          now = await this.#without(now, error);
-          // What is less may be taken at once; but not even that may be.
-          if (tries <= 2) continue;
-        }
+  async #writeAgain(failed: Change, failure: unknown): Promise<boolean> {
+    const { clock, random, backoff, store } = this.#shared;
+    let [change, error] = [failed, failure];
+    for (let tries = 1; ; tries += 1) {
+      const isRefused = error instanceof InvalidPayloadError;
+      if (isRefused) change = await this.#without(change, error as InvalidPayloadError);
+      // What is less may be taken at once; but not even that may be.
+      if (!isRefused || tries > 2)
         await sleep(clock, backoff(tries, random), this.#halt.abortSignal).catch(() => {});
+      if (this.#halt.aborted) return false;
+      try {
+        const { record } = change;
+        const written = await store.update(record);
+        if (written !== undefined) return this.#advanceTo(change, written.requests);
+        // When the answer was lost, how many requests there are is not known.
+        return (await this.#wroteBefore(record)) ? this.#advanceTo(change, Infinity) : this.#lose();
+      } catch (next) {
+        error = next;
       }
     }
+  }
+
+  #lose(): boolean {
+    this.#halt.abort(new Error(`another worker took over saga ${this.#record.id}`));
     return false;
   }
 
@@ -173,20 +199,8 @@ export class RecordWriter {
     return true;
   }
 
-  async #tryWrite(change: Change, tries: number): Promise<boolean> {
-    const { record } = change;
-    const written = await this.#shared.store.call('update', (store) => store.update(record));
-    if (written === undefined && (tries === 1 || !(await this.#wroteBefore(record)))) {
-      this.#halt.abort(new Error(`another worker took over saga ${record.id}`));
-      return false;
-    }
-    // When the answer was lost, whether there are requests is not known.
-    this.#advanceTo(change, written === undefined || written.requests > (record.requests?.length ?? 0));
-    return true;
-  }
-
   /** What to write down in place of something that the store will never take. */
-  #without({ own, entries, cause }: Change, error: InvalidPayloadError): Promise<Change> {
+  #without({ own, entries, cause }: Change, error: InvalidPayloadError): Change | Promise<Change> {
     const why = messageOf(error);
     if (this.#unwritten.length > 0) {
       const reason = `the store does not take what its steps returned: ${why}`;
@@ -197,18 +211,20 @@ export class RecordWriter {
     return this.#changeBy(this.#record, less, cause ?? error);
   }
 
-  #advanceTo({ record, entries, cause }: Change, hasNews: boolean): void {
+  #advanceTo({ record, entries, cause }: Change, requests: number): boolean {
     const { emitter, onChange } = this.#shared;
     const before = this.#durable;
-    const after = { ...record, version: record.version + 1, claims: 0 };
+    // Nobody else has it, and a record that the store took is not looked at again.
+    const after = Object.assign(record as Mutable, { version: record.version + 1, claims: 0 });
     this.#record = after;
     this.#durable = after;
     if (!this.#definition.plan.lazy) this.#inherited = false;
-    if (hasNews) this.#hasNews = true;
+    if (requests > (record.requests?.length ?? 0)) this.#hasNews = true;
     this.#cause ??= cause;
-    announce(emitter, [...this.#unwritten, ...entries], { before, after, cause });
-    this.#unwritten = [];
+    if (emitter.isHeard) announce(emitter, [...this.#unwritten, ...entries], { before, after, cause });
+    if (this.#unwritten.length > 0) this.#unwritten = [];
     onChange(after);
+    return true;
   }
 
   /** Whether an earlier try did write, though it seemed to fail: nobody else writes at our epoch. */

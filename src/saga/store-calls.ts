@@ -1,9 +1,9 @@
-import { within } from '../core/abort.ts';
+import { TimedCall, within } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Emitter } from '../core/emitter.ts';
 import { InvalidPayloadError, StoreError } from '../core/errors.ts';
-import { unlimitedCall } from '../core/policy.ts';
-import type { SagaStore } from '../ports/saga-store.ts';
+import { settle, unlimitedCall } from '../core/policy.ts';
+import type { SagaRecord, SagaStore, Written } from '../ports/saga-store.ts';
 import type { SagaEvents } from './saga-events.ts';
 
 /** Calls a store so that a call that hangs fails, and every failure is told. */
@@ -21,6 +21,27 @@ export class StoreCalls {
     this.#emitter = emitter;
   }
 
+  /** {@link SagaStore.update}, which is called more often than all the rest. @throws What {@link StoreCalls.call} throws. */
+  update(record: SagaRecord): Promise<Written | undefined> {
+    const now = this.#clock.now();
+    const call = new TimedCall(this.#clock, unlimitedCall, now + this.#limit, this.#limit, true);
+    return new Promise((resolve, reject) => {
+      const fail = (cause: unknown): void => reject(this.#failed('update', cause));
+      call.begin(now, false, undefined, fail);
+      settle(() => this.#store.update(record), call).then(
+        (written) => call.settled(resolve, written),
+        (error) => call.settled(fail, error),
+      );
+    });
+  }
+
+  #failed(operation: string, cause: unknown): StoreError | InvalidPayloadError {
+    const told = cause instanceof StoreError || cause instanceof InvalidPayloadError;
+    const error = told ? cause : new StoreError(this.#store.name, operation, cause);
+    this.#emitter.emit('storeFailed', { operation, error });
+    return error;
+  }
+
   /**
    * @throws InvalidPayloadError when the store says that it will never do it.
    * @throws StoreError whatever else the store throws, and when it does not answer in time.
@@ -29,10 +50,7 @@ export class StoreCalls {
     try {
       return await within(this.#clock, this.#limit, unlimitedCall, () => work(this.#store));
     } catch (cause) {
-      const told = cause instanceof StoreError || cause instanceof InvalidPayloadError;
-      const error = told ? cause : new StoreError(this.#store.name, operation, cause);
-      this.#emitter.emit('storeFailed', { operation, error });
-      throw error;
+      throw this.#failed(operation, cause);
     }
   }
 }
