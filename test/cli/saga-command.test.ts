@@ -111,7 +111,9 @@ describe('holdfast saga', () => {
     await writeFile(module, source(shop.hash));
     const drawn = await run('show', 'o1', '--store', address, '--diagram', '--sagas', module);
     expect(drawn.error).toBe('');
-    expect(drawn.out).toMatch(/^id +o1\n[\s\S]*parked at ship: [\s\S]*\n\nflowchart TD\n[\s\S]*class s1 parked\n/);
+    expect(drawn.out).toMatch(
+      /^id +o1\n[\s\S]*parked at ship: [\s\S]*\n\nflowchart TD\n[\s\S]*class s1 parked\n/,
+    );
     const json = await run('show', 'o1', '--store', address, '--diagram', '--sagas', module, '--json');
     expect(JSON.parse(json.out).diagram).toMatch(/^flowchart TD\n/);
     const other = join(directory, 'other.mjs');

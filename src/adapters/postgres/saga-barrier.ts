@@ -195,7 +195,7 @@ class PostgresBarrier<Client extends PostgresTransaction>
     try {
       await ask(client, operation, 'BEGIN ISOLATION LEVEL READ COMMITTED');
       const result = await body(client);
-      await commit(client, operation);
+      await ask(client, operation, 'COMMIT');
       return result;
     } catch (error) {
       // What cannot be rolled back is no client to give to others.
@@ -239,6 +239,7 @@ async function revocable<T>(
   await ask(client, 'begin', `SAVEPOINT ${savepoint}`);
   try {
     const result = await body();
+    // Where the work swallowed an error of one of its statements, this fails.
     await ask(client, 'commit', `RELEASE SAVEPOINT ${savepoint}`);
     return result;
   } catch (error) {
@@ -247,14 +248,6 @@ async function revocable<T>(
       throw new StoreError('postgres', 'roll back the work; does it commit by itself?', error);
     });
     throw error;
-  }
-}
-
-async function commit(client: PostgresTransaction, operation: string): Promise<void> {
-  const answer = (await ask(client, operation, 'COMMIT')) as { readonly command?: string };
-  // Postgres answers so, and no error, when the work swallowed one of its statements' errors.
-  if (answer.command === 'ROLLBACK') {
-    throw new StoreError('postgres', operation, new Error('the transaction had failed and was rolled back'));
   }
 }
 
