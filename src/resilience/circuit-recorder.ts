@@ -2,10 +2,11 @@ import type { Clock } from '../core/clock.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
 import { warnOf } from '../core/log.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
+import { publishChange } from './circuit-channels.ts';
 import type { CircuitConfiguration, CircuitPredicates, CircuitReconfiguration } from './circuit-options.ts';
 import { type CircuitSnapshot, fromSnapshot, toSnapshot } from './circuit-snapshot.ts';
 import { CircuitMachine } from './circuit-state.ts';
-import type { CircuitBreakerEvents, CircuitChanges, Outside } from './circuit-types.ts';
+import type { CircuitBreakerEvents, CircuitChange, Outside } from './circuit-types.ts';
 import { RecentLatency } from './latency-histogram.ts';
 import { isRefusal } from './refusal.ts';
 
@@ -158,11 +159,9 @@ export class CircuitRecorder {
   }
 
   /** Tell of a change that is committed already. */
-  announce<K extends keyof CircuitChanges>(change: {
-    readonly type: K;
-    readonly payload: CircuitBreakerEvents[K];
-  }): void {
+  announce(change: CircuitChange): void {
     this.emitter.emit(change.type, change.payload);
+    publishChange(this.name, change);
   }
 }
 
