@@ -1,6 +1,6 @@
 /**
- * The breaker's state machine. It only decides and remembers: time, randomness and outcomes are arguments, what changed
- * is the return value, and telling anybody is the shell's work. Invariants:
+ * The breaker's state machine. It only decides and remembers: time, chance and outcomes are arguments, what changed is
+ * the return value, and telling anybody is the shell's work. Invariants:
  * - Every transition raises `generation`. An outcome that carries another generation is counted in the totals and
  *   touches neither window, permits nor state: a result from before a trip says nothing about after it.
  * - A half-open period admits at most `probes` calls, the one that began it included. A recorded outcome keeps its
@@ -29,6 +29,8 @@ import { type OutcomeWindow, resized, type Tally, tallyOf, windowOf } from './wi
 export class CircuitMachine {
   /** Where it is. Only {@link refresh} notices that an open wait has passed. */
   state: CircuitState = 'closed';
+  /** Whether every call passes, and none as a probe: closed, disabled or metrics-only. */
+  admitsAll = true;
   /** Raised by every transition. */
   generation = 0;
   /** What opened it; undefined unless it is open or half-open. */
@@ -92,15 +94,13 @@ export class CircuitMachine {
 
   /** Ask for one call to be let through. */
   admit(): Admission {
+    if (this.admitsAll) return 'free';
     if (this.state === 'half-open' && this.#permits > 0) {
       this.#permits -= 1;
       return 'probe';
     }
-    if (this.state === 'open' || this.state === 'half-open' || this.state === 'forced-open') {
-      this.totals.rejected += 1;
-      return 'refused';
-    }
-    return 'free';
+    this.totals.rejected += 1;
+    return 'refused';
   }
 
   /** Whether a call that took this long, in milliseconds, is a slow one. */
@@ -195,8 +195,8 @@ export class CircuitMachine {
     this.#enter(from.state);
     if (from.state !== 'open') return;
     this.#openUntil = now + from.wait;
-    const tally = tallyOf(this.#window);
-    this.opening = { reason: from.reason ?? 'manual', cause: undefined, at: now, tally };
+    const reason = from.reason ?? 'manual';
+    this.opening = { reason, cause: undefined, at: now, tally: tallyOf(this.#window) };
   }
 
   /** Forget every recorded outcome; an open or half-open breaker closes, a forced one stays as it is. */
@@ -230,11 +230,7 @@ export class CircuitMachine {
     outside: Outside,
   ): CircuitChange | undefined {
     const { calls, failures, slow: slowCalls } = this.#probes;
-    this.#probes = {
-      calls: calls + 1,
-      failures: failures + (failed ? 1 : 0),
-      slow: slowCalls + (slow ? 1 : 0),
-    };
+    this.#probes = { calls: calls + 1, failures: failures + Number(failed), slow: slowCalls + Number(slow) };
     return this.#judgeProbes(now, failed, cause, outside);
   }
 
@@ -286,6 +282,7 @@ export class CircuitMachine {
 
   #enter(state: CircuitState): void {
     this.state = state;
+    this.admitsAll = state === 'closed' || state === 'disabled' || state === 'metrics-only';
     this.generation += 1;
   }
 

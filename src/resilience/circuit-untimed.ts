@@ -2,7 +2,7 @@ import type { CircuitRecorder } from './circuit-recorder.ts';
 import { rejectWith } from './rejection.ts';
 
 /**
- * The calls of one closed period whose durations nobody asks for. All of them are settled by the same two functions,
+ * The calls of one period in which every call passes, whose durations nobody asks for. All of them are settled by the same two functions,
  * so that a call makes no closure and reads the clock once.
  */
 export class UntimedCalls {

@@ -17,18 +17,21 @@ export const noCalls: Tally = { calls: 0, failures: 0, slow: 0 };
 /** What opens a closed breaker: the thresholds of its settings, lowered for a while, or none while it warms up. */
 export class Thresholds {
   #settings: CircuitSettings;
+  /** The rules when nothing is lowered. */
+  #usual: TripRules;
   #factor = 1;
   #loweredUntil = 0;
   readonly #warmUntil: number;
 
   constructor(settings: CircuitSettings, now: number) {
     this.#settings = settings;
+    this.#usual = usualRules(settings);
     this.#warmUntil = now + settings.warmUp;
   }
 
   /** The rules in force. */
   rules(now: number): TripRules {
-    return tripRules(this.#settings, now < this.#loweredUntil ? this.#factor : 1);
+    return now < this.#loweredUntil ? tripRules(this.#settings, this.#factor) : this.#usual;
   }
 
   /** Milliseconds until any rule is in force. */
@@ -54,7 +57,20 @@ export class Thresholds {
   /** Take other settings; what is lowered stays so. */
   reconfigure(settings: CircuitSettings): void {
     this.#settings = settings;
+    this.#usual = usualRules(settings);
   }
+}
+
+/** Breakers that share settings share what follows from them, too. */
+const usual: WeakMap<CircuitSettings, TripRules> = new WeakMap();
+
+function usualRules(settings: CircuitSettings): TripRules {
+  let rules = usual.get(settings);
+  if (rules === undefined) {
+    rules = tripRules(settings, 1);
+    usual.set(settings, rules);
+  }
+  return rules;
 }
 
 function tripRules(settings: CircuitSettings, factor: number): TripRules {
