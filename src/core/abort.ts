@@ -164,6 +164,9 @@ export class TimeLimit {
     const call = new TimedCall(outer, deadline, limit);
     const promise = new Promise<T>(takeSettlers);
     const { resolve, reject } = taken as Settlers<T>;
+    // What is kept here would keep the result.
+    taken.resolve = nothing;
+    taken.reject = nothing;
     call.begin(now, outerFirst, source, reject);
     settle(work, call).then(
       (result) => call.settled(resolve, result),
@@ -178,8 +181,10 @@ interface Settlers<T> {
   reject: (error: unknown) => void;
 }
 
+const nothing = (): void => {};
+
 /** What the promise made last is settled by: read at once, so one executor serves all and no call makes its own. */
-const taken: Settlers<never> = { resolve: () => {}, reject: () => {} };
+const taken: Settlers<never> = { resolve: nothing, reject: nothing };
 
 function takeSettlers(resolve: (value: never) => void, reject: (error: unknown) => void): void {
   taken.resolve = resolve;

@@ -70,6 +70,11 @@ export class CircuitMachine {
     return this.#openings;
   }
 
+  /** Whether it does not matter when a success is recorded: in a window of calls, none of them bad. */
+  get isTimeless(): boolean {
+    return this.#window.isTimeless && this.admitsAll;
+  }
+
   /** Outcomes that the next decision is made from: those of the probes while half-open. */
   tally(now: number): Tally {
     if (this.state === 'half-open') return this.#probes;
@@ -234,13 +239,8 @@ export class CircuitMachine {
     return this.#judgeProbes(now, failed, cause, outside);
   }
 
-  #judgeProbes(
-    now: number,
-    lastFailed: boolean,
-    cause: unknown,
-    outside: Outside,
-  ): CircuitChange | undefined {
-    const verdict = judgeProbes(this.#probes, lastFailed, this.#settings);
+  #judgeProbes(now: number, failed: boolean, cause: unknown, outside: Outside): CircuitChange | undefined {
+    const verdict = judgeProbes(this.#probes, failed, this.#settings);
     if (verdict === undefined) return undefined;
     return verdict === 'recovered' ? this.#close('recovered') : this.#open(now, verdict, cause, outside);
   }
