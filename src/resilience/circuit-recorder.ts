@@ -25,6 +25,7 @@ export class CircuitRecorder {
   /** How long recent calls took, if that is asked for. */
   latency: RecentLatency | undefined;
   #configuration: CircuitConfiguration;
+  #judgesResults: boolean;
 
   constructor(configuration: CircuitConfiguration) {
     const runtime: Runtime = resolveRuntime(configuration.runtime);
@@ -35,6 +36,7 @@ export class CircuitRecorder {
     this.machine = new CircuitMachine(configuration.settings, now);
     this.emitter = new Emitter('circuit-breaker', configuration.name, runtime.telemetry);
     this.#configuration = configuration;
+    this.#judgesResults = configuration.predicates.isFailureResult !== undefined;
     this.#measure();
     const { initialState } = configuration;
     if (initialState !== undefined) {
@@ -60,6 +62,7 @@ export class CircuitRecorder {
     const configuration = this.#configuration.changed(changes);
     const keepsLatency = configuration.settings.latency === this.#configuration.settings.latency;
     this.#configuration = configuration;
+    this.#judgesResults = configuration.predicates.isFailureResult !== undefined;
     const change = this.machine.reconfigure(configuration.settings, this.clock.now(), this.outside);
     if (keepsLatency) this.#decideTiming();
     else this.#measure();
@@ -106,15 +109,30 @@ export class CircuitRecorder {
 
   /** The call gave this result. */
   resolved(generation: number, startedAt: number, result: unknown): void {
+    const now = this.clock.now();
     const { isFailureResult } = this.#configuration.predicates;
     if (isFailureResult === undefined || judgeResult(isFailureResult, result) === 'success') {
-      // A reading of the clock is half of what a call that succeeds costs.
-      const now = !isKnown(startedAt) && this.machine.isTimeless ? 0 : this.clock.now();
       this.succeeded(generation, now, now - startedAt);
     } else {
-      const now = this.clock.now();
       this.failed(generation, now, now - startedAt, result);
     }
+  }
+
+  /** A call that nobody timed, and that was no probe, gave this result. */
+  resolvedUntimed(generation: number, result: unknown): void {
+    if (this.#judgesResults) {
+      this.resolved(generation, unknownStart, result);
+      return;
+    }
+    const { machine } = this;
+    // A reading of the clock is half of what such a call costs.
+    const change = machine.recordGood(generation, machine.isTimeless ? 0 : this.clock.now(), this.outside);
+    if (change !== undefined) this.announce(change);
+  }
+
+  /** A call that nobody timed, and that was no probe, gave this error. */
+  rejectedUntimed(generation: number, error: unknown): void {
+    this.rejected(generation, unknownStart, error);
   }
 
   /** The call gave this error. */
@@ -167,7 +185,10 @@ export class CircuitRecorder {
   }
 }
 
-/** Whether a duration was measured: of {@link UntimedCalls} it is NaN. */
+/** Makes a duration NaN: it is longer than nothing, and in no event and no histogram. */
+const unknownStart = Number.NaN;
+
+/** Whether a duration was measured. */
 function isKnown(duration: number): boolean {
   return duration >= 0;
 }

@@ -21,7 +21,7 @@ import {
   type TripBy,
   type TripReason,
 } from './circuit-types.ts';
-import { judgeProbes, noCalls, Thresholds } from './circuit-verdict.ts';
+import { judgeProbes, noCalls, Thresholds, withOutcome } from './circuit-verdict.ts';
 import { retryAfterOf } from './wait.ts';
 import { type OutcomeWindow, resized, type Tally, tallyOf, windowOf } from './window.ts';
 
@@ -72,7 +72,7 @@ export class CircuitMachine {
 
   /** Whether it does not matter when a success is recorded: in a window of calls, none of them bad. */
   get isTimeless(): boolean {
-    return this.#window.isTimeless && this.admitsAll;
+    return this.#window.isTimeless;
   }
 
   /** Outcomes that the next decision is made from: those of the probes while half-open. */
@@ -127,12 +127,26 @@ export class CircuitMachine {
     else this.totals.succeeded += 1;
     if (slow) this.totals.slow += 1;
     if (generation !== this.generation || this.state === 'disabled') return undefined;
-    if (this.state === 'half-open') return this.#recordProbe(now, failed, slow, cause, outside);
+    if (this.state === 'half-open') {
+      this.#probes = withOutcome(this.#probes, failed, slow);
+      return this.#judgeProbes(now, failed, cause, outside);
+    }
     this.#window.add(now, failed, slow);
     this.consecutive = failed ? this.consecutive + 1 : 0;
-    const reason = this.thresholds.reached(this.#window, this.consecutive, now);
-    if (reason === undefined) return undefined;
-    return this.state === 'closed' ? this.#open(now, reason, cause, outside) : this.#warn(reason, cause);
+    return this.#decide(now, cause, outside);
+  }
+
+  /**
+   * Record that a call succeeded that was no probe, and that nobody timed. Does what {@link record} would, in a third of
+   * the time: nearly every call ends here.
+   */
+  recordGood(generation: number, now: number, outside: Outside): CircuitChange | undefined {
+    this.totals.succeeded += 1;
+    if (generation !== this.generation || this.state === 'disabled') return undefined;
+    const window = this.#window;
+    window.add(now, false, false);
+    this.consecutive = 0;
+    return window.failures === 0 && window.slow === 0 ? undefined : this.#decide(now, undefined, outside);
   }
 
   /** Record that a call of this generation ended in a way that says nothing. */
@@ -227,16 +241,10 @@ export class CircuitMachine {
     return { type: 'forced', payload: { from, to } };
   }
 
-  #recordProbe(
-    now: number,
-    failed: boolean,
-    slow: boolean,
-    cause: unknown,
-    outside: Outside,
-  ): CircuitChange | undefined {
-    const { calls, failures, slow: slowCalls } = this.#probes;
-    this.#probes = { calls: calls + 1, failures: failures + Number(failed), slow: slowCalls + Number(slow) };
-    return this.#judgeProbes(now, failed, cause, outside);
+  #decide(now: number, cause: unknown, outside: Outside): CircuitChange | undefined {
+    const reason = this.thresholds.reached(this.#window, this.consecutive, now);
+    if (reason === undefined) return undefined;
+    return this.state === 'closed' ? this.#open(now, reason, cause, outside) : this.#warn(reason, cause);
   }
 
   #judgeProbes(now: number, failed: boolean, cause: unknown, outside: Outside): CircuitChange | undefined {
@@ -245,15 +253,9 @@ export class CircuitMachine {
     return verdict === 'recovered' ? this.#close('recovered') : this.#open(now, verdict, cause, outside);
   }
 
-  #open(
-    now: number,
-    reason: TripReason,
-    cause: unknown,
-    outside: Outside,
-    fixedWait?: number,
-  ): CircuitChange {
+  #open(now: number, reason: TripReason, cause: unknown, outside: Outside, given?: number): CircuitChange {
     const from = this.state as 'closed' | 'half-open';
-    const wait = fixedWait ?? this.#waitAfter(cause, outside);
+    const wait = given ?? this.#waitAfter(cause, outside);
     this.#openings += 1;
     this.#openUntil = now + wait;
     const tally = tallyOf(from === 'closed' ? this.#window : this.#probes);

@@ -95,6 +95,11 @@ export function rateExceeded(
   return slow / calls >= rules.slowRate ? 'slow-rate' : undefined;
 }
 
+/** A tally with one outcome more. */
+export function withOutcome({ calls, failures, slow }: Tally, failed: boolean, wasSlow: boolean): Tally {
+  return { calls: calls + 1, failures: failures + Number(failed), slow: slow + Number(wasSlow) };
+}
+
 /** How many outcomes of probes decide. */
 export function probesNeeded(settings: CircuitSettings): number {
   return Math.min(settings.minimumCalls, settings.probes);

@@ -78,6 +78,49 @@ describe('a call whose duration nobody asks for', () => {
     await Promise.allSettled(calls);
     expect(breaker.metrics).toMatchObject({ state: 'closed', window: { calls: 0 }, totals: { failed: 2 } });
   });
+
+  it('rule 1: is late with its success, too', async () => {
+    const { breaker } = untimed();
+    const slow = deferred();
+    const call = breaker.run(() => slow.promise);
+    breaker.reset();
+    slow.resolve();
+    await call;
+    expect(breaker.metrics).toMatchObject({ window: { calls: 0 }, totals: { succeeded: 1 } });
+    breaker.force('disabled');
+    await breaker.run(() => 'ok');
+    expect(breaker.metrics).toMatchObject({ window: { calls: 0 }, totals: { succeeded: 2 } });
+  });
+
+  it('rule 4: decides by its success when that makes up the minimum', async () => {
+    const { breaker, fail, readings } = untimed({ minimumCalls: 3 });
+    await fail();
+    await fail();
+    expect(breaker.state).toBe('closed');
+    await readings();
+    expect(breaker.metrics).toMatchObject({ state: 'open', retryAfter: 5_000 });
+  });
+
+  it('rule 7: ends a row of failures by its success', async () => {
+    const { breaker, fail, readings } = untimed({ minimumCalls: 100, consecutiveFailures: 2 });
+    await fail();
+    await readings();
+    await fail();
+    expect(breaker.state).toBe('closed');
+    await fail();
+    expect(breaker.state).toBe('open');
+  });
+
+  it('judges results by a predicate that came by reconfigure', async () => {
+    const { breaker } = untimed({ minimumCalls: 10 });
+    await breaker.run(() => 503);
+    breaker.reconfigure({ isFailureResult: (result) => result === 503 });
+    await breaker.run(() => 503);
+    expect(breaker.metrics.totals).toMatchObject({ succeeded: 1, failed: 1 });
+    breaker.reconfigure({ isFailureResult: undefined });
+    await breaker.run(() => 503);
+    expect(breaker.metrics.totals).toMatchObject({ succeeded: 2, failed: 1 });
+  });
 });
 
 describe('the promise of a refused call', () => {

@@ -62,8 +62,8 @@ export const machineMutants = [
   ],
   [
     'only failures are decided on',
-    'const reason = this.thresholds.reached(',
-    'const reason = !failed ? undefined : this.thresholds.reached(',
+    'return this.#decide(now, cause, outside);',
+    'return failed ? this.#decide(now, cause, outside) : undefined;',
   ],
   ['the wait is over too late', 'now < this.#openUntil', 'now <= this.#openUntil'],
   ['openings are not counted up', 'this.#openings += 1;', 'this.#openings = 1;'],
@@ -107,6 +107,26 @@ export const machineMutants = [
     'a trip by hand restarts the wait',
     "if (this.state !== 'closed' && this.state !== 'half-open') return undefined;\n    return this.#open(now, by.reason",
     'return this.#open(now, by.reason',
+  ],
+  [
+    'late untimed successes count',
+    "succeeded += 1;\n    if (generation !== this.generation || this.state === 'disabled')",
+    "succeeded += 1;\n    if (this.state === 'disabled')",
+  ],
+  [
+    'untimed successes are recorded while disabled',
+    "succeeded += 1;\n    if (generation !== this.generation || this.state === 'disabled')",
+    'succeeded += 1;\n    if (generation !== this.generation)',
+  ],
+  [
+    'an untimed success does not end a row of failures',
+    'window.add(now, false, false);\n    this.consecutive = 0;',
+    'window.add(now, false, false);',
+  ],
+  [
+    'untimed successes are not decided on',
+    'return window.failures === 0 && window.slow === 0 ? undefined : this.#decide(now, undefined, outside);',
+    'return undefined;',
   ],
 ].map(([name, find, replace]) => ({
   file: machine.includes(find) ? 'circuit-state.ts' : 'circuit-verdict.ts',

@@ -53,8 +53,8 @@ export const policyMutants = [
   [
     'circuit-verdict.ts',
     'thresholds stay lowered',
-    'now < this.#loweredUntil ? this.#factor : 1',
-    'this.#factor',
+    'now < this.#loweredUntil ? tripRules',
+    'this.#factor < 1 ? tripRules',
   ],
   ['circuit-verdict.ts', 'the minimum is not lowered', 'Math.ceil(minimum * factor)', 'minimum'],
   [
@@ -208,4 +208,23 @@ export const policyMutants = [
     'this.#waiting.size > this.#queue',
   ],
   ['fallback.ts', 'answers a caller that is gone', 'abortSource(context)?.aborted || ', ''],
+  [
+    'window.ts',
+    'a bad window of calls passes for flawless',
+    'return this.failures === 0 && this.slow === 0;',
+    'return true;',
+  ],
+  [
+    'circuit-breakers.ts',
+    'open breakers are forgotten like closed ones',
+    "breaker.state === 'closed'",
+    'true',
+  ],
+  [
+    'circuit-recorder.ts',
+    'a new predicate of results is not heard of',
+    'this.#judgesResults = configuration.predicates.isFailureResult !== undefined;\n    const change',
+    'const change',
+  ],
+  ['circuit-channels.ts', 'messages are built for nobody', 'if (!to.hasSubscribers) return;\n', ''],
 ].map(([file, name, find, replace]) => ({ file, name, find, replace }));
