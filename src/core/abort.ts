@@ -1,6 +1,6 @@
 import { abortController } from './abort-controller.ts';
 import { currentCallContext } from './ambient.ts';
-import type { Clock, Timer } from './clock.ts';
+import type { Clock } from './clock.ts';
 import { durationAccepts, parseDuration } from './duration.ts';
 import { InvalidOptionsError, TimeoutError } from './errors.ts';
 import { describe } from './options.ts';
@@ -120,17 +120,78 @@ export class AbortableCall extends Call {
   }
 }
 
-/** Options of {@link within}. */
+/** Options of {@link TimeLimit} and {@link within}. */
 export interface WithinOptions {
   /** Whether the error says when the event loop was blocked for most of the limit. Default true. */
   readonly noticeLag?: boolean;
 }
 
-/**
- * Run work within a time limit: reject with {@link TimeoutError} when it passes, or with the outer signal's reason,
- * and abort the work's own signal, and only that one. What the work does later is ignored. Where no time is left, the
- * work is not begun.
- */
+/** A time limit for any number of calls, each of which has it for itself. */
+export class TimeLimit {
+  readonly clock: Clock;
+  /** Milliseconds. */
+  readonly length: number;
+  readonly noticeLag: boolean;
+  #queue: TimerQueue | undefined;
+
+  constructor(clock: Clock, length: number, { noticeLag = true }: WithinOptions = {}) {
+    this.clock = clock;
+    this.length = length;
+    this.noticeLag = noticeLag;
+  }
+
+  /** The queue that all limits of this length share. */
+  get queue(): TimerQueue {
+    if (this.#queue?.isListed !== true) this.#queue = timerQueue(this.clock, this.length);
+    return this.#queue;
+  }
+
+  /**
+   * Run work within the limit: reject with {@link TimeoutError} when it passes, or with the outer signal's reason, and
+   * abort the work's own signal, and only that one. What the work does later is ignored. Where no time is left, the work
+   * is not begun.
+   */
+  run<T>(outer: CallContext, work: Work<T>): Promise<T> {
+    const source = abortSource(outer);
+    if (source?.aborted) return Promise.reject(source.reason);
+    const now = this.clock.now();
+    const own = now + this.length;
+    const outerFirst = outer.deadline !== undefined && outer.deadline < own;
+    const deadline = outerFirst ? (outer.deadline ?? own) : own;
+    const effective = deadline - now;
+    if (effective <= 0) return Promise.reject(new TimeoutError(0));
+    const limit = outerFirst ? new TimeLimit(this.clock, effective, this) : this;
+    const call = new TimedCall(outer, deadline, limit);
+    const promise = new Promise<T>(takeSettlers);
+    const { resolve, reject } = taken as Settlers<T>;
+    // What is kept here would keep the result.
+    taken.resolve = nothing;
+    taken.reject = nothing;
+    call.begin(now, outerFirst, source, reject);
+    settle(work, call).then(
+      (result) => call.settled(resolve, result),
+      (error) => call.settled(reject, error),
+    );
+    return promise;
+  }
+}
+
+interface Settlers<T> {
+  resolve: (value: T) => void;
+  reject: (error: unknown) => void;
+}
+
+const nothing = (): void => {};
+
+/** What the promise made last is settled by: read at once, so one executor serves all and no call makes its own. */
+const taken: Settlers<never> = { resolve: nothing, reject: nothing };
+
+function takeSettlers(resolve: (value: never) => void, reject: (error: unknown) => void): void {
+  taken.resolve = resolve;
+  taken.reject = reject;
+}
+
+/** Run work within a time limit, as {@link TimeLimit.run} does, where the limit is that of one call. */
 export function within<T>(
   clock: Clock,
   limit: number,
@@ -138,56 +199,31 @@ export function within<T>(
   work: Work<T>,
   options?: WithinOptions,
 ): Promise<T> {
-  const source = abortSource(outer);
-  if (source?.aborted) return Promise.reject(source.reason);
-  const now = clock.now();
-  const own = now + limit;
-  const outerFirst = outer.deadline !== undefined && outer.deadline < own;
-  const deadline = outerFirst ? (outer.deadline ?? own) : own;
-  const effective = deadline - now;
-  if (effective <= 0) return Promise.reject(new TimeoutError(0));
-  const call = new TimedCall(
-    clock,
-    outer,
-    deadline,
-    outerFirst ? effective : limit,
-    options?.noticeLag ?? true,
-  );
-  return new Promise<T>((resolve, reject) => {
-    call.begin(now, outerFirst, source, reject);
-    settle(work, call).then(
-      (result) => call.settled(resolve, result),
-      (error) => call.settled(reject, error),
-    );
-  });
+  return new TimeLimit(clock, limit, options).run(outer, work);
 }
 
 /** A timeout is put down to the event loop where that was blocked for this share of the limit, or more. */
 const blamedShare = 0.75;
 
 /**
- * The context of work under a time limit, and the limit itself. For whoever cannot afford the promise of {@link within}:
- * `begin`, then `settled` when the work has settled, which passes the outcome on unless the call was over before.
+ * The context of work under a time limit, and its share of that limit. For whoever cannot afford the promise of
+ * {@link within}: `begin`, then `settled` when the work has settled, which passes the outcome on unless the call was over
+ * before.
  */
 export class TimedCall extends AbortableCall implements QueueEntry {
   dueAt = 0;
   blockedBefore = 0;
   before: QueueEntry | undefined = undefined;
   after: QueueEntry | undefined = undefined;
-  readonly #clock: Clock;
-  readonly #limit: number;
-  readonly #noticeLag: boolean;
-  #queue: TimerQueue | undefined;
-  #timer: Timer | undefined;
-  #outer: AbortSignal | undefined;
-  #onAbort: (() => void) | undefined;
-  #reject: ((error: unknown) => void) | undefined;
+  readonly #limit: TimeLimit;
+  #queue: TimerQueue | undefined = undefined;
+  #reject: ((error: unknown) => void) | undefined = undefined;
+  /** Takes a timer of its own and a listener away, where it has any. */
+  #tidy: (() => void) | undefined = undefined;
 
-  constructor(clock: Clock, outer: CallContext, deadline: number, limit: number, noticeLag: boolean) {
+  constructor(outer: CallContext, deadline: number, limit: TimeLimit) {
     super(undefined, outer.attempt, deadline, outer.retryBudget);
-    this.#clock = clock;
     this.#limit = limit;
-    this.#noticeLag = noticeLag;
   }
 
   /**
@@ -198,19 +234,30 @@ export class TimedCall extends AbortableCall implements QueueEntry {
   begin(now: number, alone: boolean, outer: AbortSignal | undefined, reject: (error: unknown) => void): void {
     this.#reject = reject;
     if (alone) {
-      // What is left of an outer limit is seldom as long as anything else.
-      const due = now + this.#limit;
-      this.#timer = this.#clock.schedule(this.#limit, () => this.expire(this.#clock.now() - due), {
-        hold: true,
-      });
+      this.#wait(now);
     } else {
-      this.#queue = timerQueue(this.#clock, this.#limit);
+      this.#queue = this.#limit.queue;
       this.#queue.add(this, now);
     }
-    if (outer === undefined) return;
-    this.#outer = outer;
-    this.#onAbort = () => this.giveUp(outer.reason);
-    outer.addEventListener('abort', this.#onAbort, { once: true });
+    if (outer !== undefined) this.#listen(outer);
+  }
+
+  /** What is left of an outer limit is seldom as long as anything else, so it has a timer of its own. */
+  #wait(now: number): void {
+    const { clock, length } = this.#limit;
+    const due = now + length;
+    const timer = clock.schedule(length, () => this.expire(clock.now() - due), { hold: true });
+    this.#tidy = () => timer.cancel();
+  }
+
+  #listen(outer: AbortSignal): void {
+    const tidy = this.#tidy;
+    const onAbort = (): void => this.giveUp(outer.reason);
+    outer.addEventListener('abort', onAbort, { once: true });
+    this.#tidy = () => {
+      tidy?.();
+      outer.removeEventListener('abort', onAbort);
+    };
   }
 
   /** The work has settled: pass that on, unless the call is over. */
@@ -220,14 +267,19 @@ export class TimedCall extends AbortableCall implements QueueEntry {
 
   expire(blocked: number): void {
     this.#queue = undefined;
-    if (!this.#noticeLag || blocked < this.#limit * blamedShare) {
-      this.giveUp(new TimeoutError(this.#limit));
+    const { clock, length, noticeLag } = this.#limit;
+    if (!noticeLag || blocked < length * blamedShare) {
+      this.giveUp(new TimeoutError(length));
       return;
     }
     // Timers come before input in each turn of the loop: one more turn takes in what arrived while it was blocked.
-    const lag = blocked;
-    const giveUp = (): void => this.giveUp(new TimeoutError(this.#limit, { lag }));
-    this.#timer = this.#clock.schedule(0, giveUp, { hold: true });
+    const tidy = this.#tidy;
+    const giveUp = (): void => this.giveUp(new TimeoutError(length, { lag: blocked }));
+    const timer = clock.schedule(0, giveUp, { hold: true });
+    this.#tidy = () => {
+      tidy?.();
+      timer.cancel();
+    };
   }
 
   /** End it now: reject, unless it is over, and abort its signal. */
@@ -242,8 +294,7 @@ export class TimedCall extends AbortableCall implements QueueEntry {
     if (reject === undefined) return undefined;
     this.#reject = undefined;
     this.#queue?.remove(this);
-    this.#timer?.cancel();
-    if (this.#onAbort !== undefined) this.#outer?.removeEventListener('abort', this.#onAbort);
+    this.#tidy?.();
     return reject;
   }
 }

@@ -48,6 +48,8 @@ export function timerQueue(clock: Clock, length: number): TimerQueue {
 
 /** Time limits of one length, behind one timer. */
 export class TimerQueue {
+  /** Whether {@link timerQueue} gives this one for its length; one that is not is idle, and another may have come. */
+  isListed = true;
   readonly #clock: Clock;
   readonly #length: number;
   readonly #siblings: Map<number, TimerQueue>;
@@ -102,6 +104,11 @@ export class TimerQueue {
     }
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#unlist();
+  }
+
+  #unlist(): void {
+    this.isListed = false;
     this.#siblings.delete(this.#length);
   }
 
@@ -110,6 +117,7 @@ export class TimerQueue {
     this.#firesAt = Math.min(due, now + Math.max(shortestTick, this.#length / 4));
     this.#timer = this.#clock.schedule(this.#firesAt - now, this.#fire, { hold: true });
     // It may have left the map while entries of it were under way.
+    this.isListed = true;
     this.#siblings.set(this.#length, this);
   }
 
@@ -130,7 +138,7 @@ export class TimerQueue {
       entry.expire(this.#blocked - entry.blockedBefore);
     }
     if (this.#timer !== undefined) return;
-    if (this.#head === undefined) this.#siblings.delete(this.#length);
+    if (this.#head === undefined) this.#unlist();
     else this.#arm(now);
   };
 }

@@ -19,6 +19,7 @@ import {
 } from './origin-breakers.ts';
 import { followBody } from './tracked-response.ts';
 
+export type { HttpClientSettled } from './http-channel.ts';
 export {
   FailedResponse,
   type OriginBreaker,
@@ -75,7 +76,7 @@ export function resilientFetch<B extends OriginBreaker>(
   options: ResilientFetchOptions<B>,
 ): ResilientFetch<B> {
   const parsed = parseOptions('resilientFetch', optionsSchema, options);
-  const origins = new OriginBreakers({ ...parsed, breaker: options.breaker });
+  const origins = new OriginBreakers('fetch', { ...parsed, breaker: options.breaker });
   const { clock } = resolveRuntime(parsed.runtime);
   const { timeout, policy } = parsed;
   const send: Fetch = parsed.fetch ?? ((input, init) => globalThis.fetch(input, init));

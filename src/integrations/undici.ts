@@ -13,6 +13,7 @@ import {
   type RequestOutcome,
 } from './origin-breakers.ts';
 
+export type { HttpClientSettled } from './http-channel.ts';
 export {
   FailedResponse,
   type OriginBreaker,
@@ -48,7 +49,7 @@ export function resilientDispatch<B extends OriginBreaker>(
   options: OriginBreakersOptions<B>,
 ): ResilientDispatch<B> {
   const parsed = parseOptions('resilientDispatch', optionsSchema, options);
-  const origins = new OriginBreakers({ ...parsed, breaker: options.breaker });
+  const origins = new OriginBreakers('undici', { ...parsed, breaker: options.breaker });
   const intercept =
     (dispatch: Dispatcher.Dispatch): Dispatcher.Dispatch =>
     (request, handler) => {

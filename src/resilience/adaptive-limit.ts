@@ -24,6 +24,7 @@ import {
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
 import { AimdLimit, GradientLimit, type LimitAlgorithm, SampleWindow } from './limit-algorithm.ts';
 import { withoutStack } from './refusal.ts';
+import { rejected } from './rejection.ts';
 
 /** Options of {@link adaptiveLimit}. */
 export interface AdaptiveLimitOptions {
@@ -171,7 +172,7 @@ class AdaptiveLimit implements AdaptiveLimitPolicy {
     const { limit } = this;
     if (this.#running >= limit) {
       if (this.#emitter.wants('rejected')) this.#emitter.emit('rejected', { limit });
-      return Promise.reject(withoutStack(() => new BulkheadFullError(this.name, this.#running, 0)));
+      return rejected(withoutStack(() => new BulkheadFullError(this.name, this.#running, 0)));
     }
     this.#running += 1;
     const inFlight = this.#running;

@@ -25,6 +25,7 @@ import {
 } from '../core/policy.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
 import { withoutStack } from './refusal.ts';
+import { rejected } from './rejection.ts';
 import { WaitingLine } from './waiting-line.ts';
 
 /** Options of {@link Bulkhead}. */
@@ -179,7 +180,7 @@ export class Bulkhead implements Policy {
     const priority = asked ?? this.#usualPriority();
     if (this.#waiting.size >= this.#queue) {
       const displaced = this.#waiting.lastBelow(priority);
-      if (displaced === undefined) return Promise.reject(this.#refusal('full'));
+      if (displaced === undefined) return rejected(this.#refusal('full'));
       displaced.refuse('displaced');
     }
     return this.#wait(context, priority).then(() => {

@@ -25,7 +25,7 @@ import { CircuitPermit, type CircuitToken } from './circuit-token.ts';
 import type { CircuitBreakerEvents, CircuitMetrics, CircuitState, ForcedState } from './circuit-types.ts';
 import { UntimedCalls } from './circuit-untimed.ts';
 import { withoutStack } from './refusal.ts';
-import { rejectWith } from './rejection.ts';
+import { rejected, rejectWith } from './rejection.ts';
 
 /** Options of {@link CircuitBreaker.trip}. */
 export interface TripOptions {
@@ -47,7 +47,7 @@ export interface TripOptions {
  */
 export class CircuitBreaker implements Policy {
   readonly #recorder: CircuitRecorder;
-  /** What settles the calls of the present closed period. */
+  /** What settles the calls of the present period in which every call passes. */
   #untimed: UntimedCalls | undefined;
 
   /** @throws InvalidOptionsError naming each option that is wrong. */
@@ -99,7 +99,7 @@ export class CircuitBreaker implements Policy {
     // The common call pays for one clock reading, one `then` and an addition; everything else takes the long way.
     // A pipeline hands on the unlimited call, which says no more than no options do.
     const limited = options !== undefined && options !== unlimitedCall;
-    if (machine.state !== 'closed' || limited || currentCallContext() !== undefined) {
+    if (!machine.admitsAll || limited || currentCallContext() !== undefined) {
       return this.#runGuarded(work, options);
     }
     if (recorder.isTimed) return this.#runTimed(work);
@@ -231,7 +231,7 @@ export class CircuitBreaker implements Policy {
   #runGuarded<T>(work: Work<T>, options: RunOptions | undefined): Promise<T> {
     const now = this.#recorder.clock.now();
     const permit = this.#admit(now);
-    if (permit === undefined) return Promise.reject(this.#refusal(now));
+    if (permit === undefined) return rejected(this.#refusal(now));
     let begun = false;
     let off: Unsubscribe | undefined;
     const promise = enter(this.#recorder.clock, options, (context) => {

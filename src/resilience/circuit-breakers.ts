@@ -1,4 +1,5 @@
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
+import { entryToForget } from '../core/eviction.ts';
 import { parseOptions, z } from '../core/options.ts';
 import type { RunOptions, Work } from '../core/policy.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
@@ -12,7 +13,10 @@ import type { CircuitBreakerEvents } from './circuit-types.ts';
 
 /** Options of `CircuitBreakers`: those of its breakers, and how many there may be. */
 export interface CircuitBreakersOptions extends Omit<CircuitBreakerOptions, 'initialState'> {
-  /** How many breakers are kept; beyond, the one asked for longest ago is forgotten. Default 1,000. */
+  /**
+   * How many breakers are kept. Beyond, one is forgotten: of the 256 asked for longest ago the first that is closed, so
+   * that what is open, half-open or forced stays; where all of those are not closed, the very first. Default 1,000.
+   */
   readonly capacity?: number | undefined;
 }
 
@@ -139,15 +143,15 @@ export class CircuitBreakers {
     this.#entries.set(key, entry);
     this.#newest = key;
     this.#forward(key, entry);
-    if (this.#entries.size > this.#capacity) this.#evictOldest();
+    if (this.#entries.size > this.#capacity) this.#evict();
     this.#emitter.emit('created', { key, breaker });
     return breaker;
   }
 
-  #evictOldest(): void {
-    const [oldest] = this.#entries;
-    if (oldest === undefined) return;
-    const [key, { breaker }] = oldest;
+  #evict(): void {
+    const entry = entryToForget(this.#entries, ({ breaker }) => breaker.state === 'closed');
+    if (entry === undefined) return;
+    const [key, { breaker }] = entry;
     this.#entries.delete(key);
     this.#emitter.emit('evicted', { key, breaker });
   }

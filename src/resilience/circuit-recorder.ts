@@ -2,10 +2,11 @@ import type { Clock } from '../core/clock.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
 import { warnOf } from '../core/log.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
+import { publishChange } from './circuit-channels.ts';
 import type { CircuitConfiguration, CircuitPredicates, CircuitReconfiguration } from './circuit-options.ts';
 import { type CircuitSnapshot, fromSnapshot, toSnapshot } from './circuit-snapshot.ts';
 import { CircuitMachine } from './circuit-state.ts';
-import type { CircuitBreakerEvents, CircuitChanges, Outside } from './circuit-types.ts';
+import type { CircuitBreakerEvents, CircuitChange, Outside } from './circuit-types.ts';
 import { RecentLatency } from './latency-histogram.ts';
 import { isRefusal } from './refusal.ts';
 
@@ -24,6 +25,7 @@ export class CircuitRecorder {
   /** How long recent calls took, if that is asked for. */
   latency: RecentLatency | undefined;
   #configuration: CircuitConfiguration;
+  #judgesResults: boolean;
 
   constructor(configuration: CircuitConfiguration) {
     const runtime: Runtime = resolveRuntime(configuration.runtime);
@@ -34,6 +36,7 @@ export class CircuitRecorder {
     this.machine = new CircuitMachine(configuration.settings, now);
     this.emitter = new Emitter('circuit-breaker', configuration.name, runtime.telemetry);
     this.#configuration = configuration;
+    this.#judgesResults = configuration.predicates.isFailureResult !== undefined;
     this.#measure();
     const { initialState } = configuration;
     if (initialState !== undefined) {
@@ -59,6 +62,7 @@ export class CircuitRecorder {
     const configuration = this.#configuration.changed(changes);
     const keepsLatency = configuration.settings.latency === this.#configuration.settings.latency;
     this.#configuration = configuration;
+    this.#judgesResults = configuration.predicates.isFailureResult !== undefined;
     const change = this.machine.reconfigure(configuration.settings, this.clock.now(), this.outside);
     if (keepsLatency) this.#decideTiming();
     else this.#measure();
@@ -114,6 +118,23 @@ export class CircuitRecorder {
     }
   }
 
+  /** A call that nobody timed, and that was no probe, gave this result. */
+  resolvedUntimed(generation: number, result: unknown): void {
+    if (this.#judgesResults) {
+      this.resolved(generation, unknownStart, result);
+      return;
+    }
+    const { machine } = this;
+    // A reading of the clock is half of what such a call costs.
+    const change = machine.recordGood(generation, machine.isTimeless ? 0 : this.clock.now(), this.outside);
+    if (change !== undefined) this.announce(change);
+  }
+
+  /** A call that nobody timed, and that was no probe, gave this error. */
+  rejectedUntimed(generation: number, error: unknown): void {
+    this.rejected(generation, unknownStart, error);
+  }
+
   /** The call gave this error. */
   rejected(generation: number, startedAt: number, error: unknown): void {
     const now = this.clock.now();
@@ -158,15 +179,16 @@ export class CircuitRecorder {
   }
 
   /** Tell of a change that is committed already. */
-  announce<K extends keyof CircuitChanges>(change: {
-    readonly type: K;
-    readonly payload: CircuitBreakerEvents[K];
-  }): void {
+  announce(change: CircuitChange): void {
     this.emitter.emit(change.type, change.payload);
+    publishChange(this.name, change);
   }
 }
 
-/** Whether a duration was measured: of {@link UntimedCalls} it is NaN. */
+/** Makes a duration NaN: it is longer than nothing, and in no event and no histogram. */
+const unknownStart = Number.NaN;
+
+/** Whether a duration was measured. */
 function isKnown(duration: number): boolean {
   return duration >= 0;
 }

@@ -2,8 +2,8 @@ import type { CircuitRecorder } from './circuit-recorder.ts';
 import { rejectWith } from './rejection.ts';
 
 /**
- * The calls of one closed period whose durations nobody asks for. All of them are settled by the same two functions,
- * so that a call makes no closure and reads the clock once.
+ * The calls of one period in which every call passes, whose durations nobody asks for. All of them are settled by the
+ * same two functions, so that a call makes no closure and reads the clock once.
  */
 export class UntimedCalls {
   readonly generation: number;
@@ -14,15 +14,12 @@ export class UntimedCalls {
     const { generation } = recorder.machine;
     this.generation = generation;
     this.resolved = (result) => {
-      recorder.resolved(generation, unknownStart, result);
+      recorder.resolvedUntimed(generation, result);
       return result;
     };
     this.rejected = (error) => {
-      recorder.rejected(generation, unknownStart, error);
+      recorder.rejectedUntimed(generation, error);
       return rejectWith(error);
     };
   }
 }
-
-/** Makes every duration NaN: it is longer than nothing, and in no event and no histogram. */
-const unknownStart = Number.NaN;

@@ -17,18 +17,21 @@ export const noCalls: Tally = { calls: 0, failures: 0, slow: 0 };
 /** What opens a closed breaker: the thresholds of its settings, lowered for a while, or none while it warms up. */
 export class Thresholds {
   #settings: CircuitSettings;
+  /** The rules when nothing is lowered. */
+  #usual: TripRules;
   #factor = 1;
   #loweredUntil = 0;
   readonly #warmUntil: number;
 
   constructor(settings: CircuitSettings, now: number) {
     this.#settings = settings;
+    this.#usual = usualRules(settings);
     this.#warmUntil = now + settings.warmUp;
   }
 
   /** The rules in force. */
   rules(now: number): TripRules {
-    return tripRules(this.#settings, now < this.#loweredUntil ? this.#factor : 1);
+    return now < this.#loweredUntil ? tripRules(this.#settings, this.#factor) : this.#usual;
   }
 
   /** Milliseconds until any rule is in force. */
@@ -54,7 +57,20 @@ export class Thresholds {
   /** Take other settings; what is lowered stays so. */
   reconfigure(settings: CircuitSettings): void {
     this.#settings = settings;
+    this.#usual = usualRules(settings);
   }
+}
+
+/** Breakers that share settings share what follows from them, too. */
+const usual: WeakMap<CircuitSettings, TripRules> = new WeakMap();
+
+function usualRules(settings: CircuitSettings): TripRules {
+  let rules = usual.get(settings);
+  if (rules === undefined) {
+    rules = tripRules(settings, 1);
+    usual.set(settings, rules);
+  }
+  return rules;
 }
 
 function tripRules(settings: CircuitSettings, factor: number): TripRules {
@@ -77,6 +93,11 @@ export function rateExceeded(
   // Divide, do not multiply: 7 / 100 is 0.07 in floating point, but 0.07 * 100 is more than 7.
   if (failures / calls >= rules.failureRate) return 'failure-rate';
   return slow / calls >= rules.slowRate ? 'slow-rate' : undefined;
+}
+
+/** A tally with one outcome more. */
+export function withOutcome({ calls, failures, slow }: Tally, failed: boolean, wasSlow: boolean): Tally {
+  return { calls: calls + 1, failures: failures + Number(failed), slow: slow + Number(wasSlow) };
 }
 
 /** How many outcomes of probes decide. */

@@ -36,6 +36,7 @@ export {
   type CircuitBreakersOptions,
   type KeyedBreaker,
 } from './circuit-breakers.ts';
+export type { CircuitMessage } from './circuit-channels.ts';
 export type {
   CircuitBreakerOptions,
   CircuitReconfiguration,

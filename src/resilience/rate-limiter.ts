@@ -26,6 +26,7 @@ import {
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
 import type { RateStore } from '../ports/rate-store.ts';
 import { withoutStack } from './refusal.ts';
+import { rejected } from './rejection.ts';
 
 /** Options of {@link RateLimiter}. */
 export interface RateLimiterOptions {
@@ -177,7 +178,7 @@ export class RateLimiter implements Policy {
     const source = abortSource(context);
     if (source?.aborted) return Promise.reject(source.reason);
     if (allowed) return settle(work, context);
-    return Promise.reject(withoutStack(() => new RateLimitedError(this.#name, retryAfter)));
+    return rejected(withoutStack(() => new RateLimitedError(this.#name, retryAfter)));
   }
 
   #decide(key: string, cost: number): GcraDecision | Promise<GcraDecision> {

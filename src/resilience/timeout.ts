@@ -1,8 +1,8 @@
-import { enter, type WithinOptions, within } from '../core/abort.ts';
+import { enter, TimeLimit, type WithinOptions } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
 import { durationOption, parseOptions, runtimeOption, z } from '../core/options.ts';
-import { type Policy, type RunOptions, type Work, wrapWith } from '../core/policy.ts';
+import { Call, type Policy, type RunOptions, type Work, wrapWith } from '../core/policy.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
 
 /** Options of {@link timeout}. */
@@ -35,20 +35,16 @@ export function timeout(limit: Duration, options: TimeoutOptions = {}): Policy {
 
 /** The implementation of {@link timeout}. */
 export class Timeout implements Policy {
-  readonly #limit: number;
-  readonly #clock: Clock;
-  readonly #options: WithinOptions;
+  readonly #limit: TimeLimit;
 
   constructor(limit: number, clock: Clock, options: WithinOptions) {
-    this.#limit = limit;
-    this.#clock = clock;
-    this.#options = options;
+    this.#limit = new TimeLimit(clock, limit, options);
   }
 
   run<T>(work: Work<T>, options?: RunOptions): Promise<T> {
-    return enter(this.#clock, options, (context) =>
-      within(this.#clock, this.#limit, context, work, this.#options),
-    );
+    // What made a context enforces its signal and deadline already.
+    if (options instanceof Call) return this.#limit.run(options, work);
+    return enter(this.#limit.clock, options, (context) => this.#limit.run(context, work));
   }
 
   wrap<A extends unknown[], R>(work: (...args: A) => R): (...args: A) => Promise<Awaited<R>> {

@@ -19,6 +19,8 @@ export interface Slice extends Tally {
 
 /** The outcomes that the rates are computed from. */
 export interface OutcomeWindow extends Tally {
+  /** Whether a success is recorded alike at any time, and nothing can follow from it. */
+  readonly isTimeless: boolean;
   /** Record one outcome that settled at `now`. */
   add(now: number, failed: boolean, slow: boolean): void;
   /** Forget what is older than the window. */
@@ -69,6 +71,11 @@ export class CountWindow implements OutcomeWindow {
 
   constructor(size: number) {
     this.#size = size;
+  }
+
+  /** While none of the calls is bad. */
+  get isTimeless(): boolean {
+    return this.failures === 0 && this.slow === 0;
   }
 
   add(_now: number, failed: boolean, slow: boolean): void {
@@ -141,6 +148,7 @@ const stride = 3;
  * totals; no timer is needed. The technique is that of failsafe-go (`windows.go`) and linkerd (`success_rate.rs`).
  */
 export class TimeWindow implements OutcomeWindow {
+  readonly isTimeless = false;
   calls = 0;
   failures = 0;
   slow = 0;

@@ -1,4 +1,4 @@
-import { AbortableCall, TimedCall, within } from '../core/abort.ts';
+import { AbortableCall, TimedCall, TimeLimit, within } from '../core/abort.ts';
 import { currentCallContext, withCallContext } from '../core/ambient.ts';
 import { sleep } from '../core/clock.ts';
 import { RefusedError, TimeoutError } from '../core/errors.ts';
@@ -70,7 +70,7 @@ export class Attempts implements HaltWatcher {
     const limit = this.#timeout;
     if (limit <= 0) return this.#failed(new TimeoutError(0));
     const now = clock.now();
-    const call = new TimedCall(clock, unlimitedCall, now + limit, limit, true);
+    const call = new TimedCall(unlimitedCall, now + limit, new TimeLimit(clock, limit));
     const settled = this.#call(call);
     if (!isThenable(settled)) return Promise.resolve(this.#ending(settled as Settled));
     return new Promise((resolve) => {

@@ -1,4 +1,4 @@
-import { TimedCall, within } from '../core/abort.ts';
+import { TimedCall, TimeLimit } from '../core/abort.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Emitter } from '../core/emitter.ts';
 import { InvalidPayloadError, StoreError } from '../core/errors.ts';
@@ -9,22 +9,21 @@ import type { SagaEvents } from './saga-events.ts';
 /** Calls a store so that a call that hangs fails, and every failure is told. */
 export class StoreCalls {
   readonly #store: SagaStore;
-  readonly #clock: Clock;
-  readonly #limit: number;
+  readonly #limit: TimeLimit;
   readonly #emitter: Emitter<SagaEvents>;
 
   /** @param limit the longest that one call may take, in milliseconds */
   constructor(store: SagaStore, clock: Clock, limit: number, emitter: Emitter<SagaEvents>) {
     this.#store = store;
-    this.#clock = clock;
-    this.#limit = limit;
+    this.#limit = new TimeLimit(clock, limit);
     this.#emitter = emitter;
   }
 
   /** {@link SagaStore.update}, which is called more often than all the rest. @throws What {@link StoreCalls.call} throws. */
   update(record: SagaRecord): Promise<Written | undefined> {
-    const now = this.#clock.now();
-    const call = new TimedCall(this.#clock, unlimitedCall, now + this.#limit, this.#limit, true);
+    const limit = this.#limit;
+    const now = limit.clock.now();
+    const call = new TimedCall(unlimitedCall, now + limit.length, limit);
     return new Promise((resolve, reject) => {
       const fail = (cause: unknown): void => reject(this.#failed('update', cause));
       call.begin(now, false, undefined, fail);
@@ -48,7 +47,7 @@ export class StoreCalls {
    */
   async call<T>(operation: string, work: (store: SagaStore) => Promise<T>): Promise<T> {
     try {
-      return await within(this.#clock, this.#limit, unlimitedCall, () => work(this.#store));
+      return await this.#limit.run(unlimitedCall, () => work(this.#store));
     } catch (cause) {
       throw this.#failed(operation, cause);
     }

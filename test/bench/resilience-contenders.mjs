@@ -39,6 +39,16 @@ export const closed = {
   },
 };
 
+/** In a process of its own, where no window of time is in the way. */
+export const closedByCount = {
+  bare: () => work,
+  holdfast: () => {
+    const breaker = new CircuitBreaker({ name: 'bench', window: { calls: 100 } });
+    return () => breaker.run(work);
+  },
+  'cockatiel consecutive': closed['cockatiel consecutive'],
+};
+
 export const limited = {
   bare: () => work,
   holdfast: () => {
@@ -84,7 +94,7 @@ export const failing = {
     return () => breaker.run(fail);
   },
   'holdfast, count window': async () => {
-    // Every other call succeeds uncounted in time, since a window of failures only would open it.
+    // Forced, since a window of failures only would open it.
     const breaker = new CircuitBreaker({ name: 'bench', window: { calls: 10_000 } });
     breaker.force('metrics-only');
     await fill(() => breaker.run(work));

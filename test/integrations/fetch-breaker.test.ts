@@ -212,6 +212,18 @@ describe('resilientFetch', () => {
     expect(names).toEqual(['http-a.test', 'https-b.test-8443', 'http-1-9']);
   });
 
+  it('keeps the breaker of an origin that is open while a closed one can be forgotten', async () => {
+    const runtime = testRuntime();
+    const client = resilientFetch({
+      breaker: (_, name) => new CircuitBreaker({ name, consecutiveFailures: 1, runtime }),
+      capacity: 2,
+      fetch: async (input) => new Response('', { status: String(input).includes('down') ? 503 : 200 }),
+    });
+    for (const host of ['down', 'a', 'b', 'c']) await client(`http://${host}.test/`);
+    expect([...client.breakers.keys()]).toEqual(['http://down.test', 'http://c.test']);
+    await expect(client('http://down.test/')).rejects.toBeInstanceOf(CircuitOpenError);
+  });
+
   it('passes on what is not of HTTP, and lets fetch complain about what is no URL', async () => {
     const { client } = stage((input) => fetch(input));
     expect(await (await client('data:text/plain,hello')).text()).toBe('hello');

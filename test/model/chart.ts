@@ -3,7 +3,9 @@ import type { Second, World } from './overload.ts';
 const width = 900;
 const height = 360;
 const margin = { left: 60, right: 20, top: 50, bottom: 40 };
-const colours = ['#c0392b', '#d68910', '#1e8449'];
+const colours = ['#c0392b', '#d68910', '#2471a3', '#1e8449'];
+/** About how wide a letter of the legend is. */
+const letter = 6;
 
 /** One curve. */
 export interface Run {
@@ -43,9 +45,10 @@ export function chartOf(runs: readonly Run[], world: World): string {
       `stroke="${colours[i]}" stroke-width="2"`,
     ),
   );
-  const legend = runs.map(({ name }, i) =>
-    text(margin.left + 130 + i * 200, 24, name, `style="fill:${colours[i]}"`),
-  );
+  const legend = runs.map(({ name }, i) => {
+    const before = runs.slice(0, i).reduce((sum, run) => sum + run.name.length * letter + 30, 0);
+    return text(margin.left + 120 + before, 24, name, `style="fill:${colours[i]}"`);
+  });
   return `${[
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12" fill="#888">`,
     '<title>Calls that succeed each second, before, during and after an overload</title>',

@@ -1,5 +1,5 @@
 /**
- * Simulates an overload under three defences, prints the goodput over time and draws it:
+ * Simulates an overload under several defences, prints the goodput over time and draws it:
  *
  *     npm run simulate
  */

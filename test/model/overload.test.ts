@@ -24,6 +24,24 @@ describe.each([1, 2])('an overload of 20 s, seed %d', (seed) => {
     expect(requests).toBeGreaterThan(200);
   });
 
+  it('is not over within seconds for those with a budget alone', async () => {
+    const seconds = await simulate(defences.budget, small(seed));
+    expect(goodputShare(seconds, 20, 30)).toBeLessThan(0.05);
+    expect(recoveryTime(seconds, 30)).toBeGreaterThan(10);
+    // But what retries add is bounded, so that the servers can catch up.
+    const [requests, calls] = (['requests', 'calls'] as const).map((key) =>
+      seconds.slice(40).reduce((sum, second) => sum + second[key], 0),
+    );
+    expect(requests! / calls!).toBeLessThan(1.3);
+  });
+
+  it('ends soon, too, for those with a budget and a breaker, who suffer while it lasts', async () => {
+    const seconds = await simulate(defences.breaker, small(seed));
+    expect(goodputShare(seconds, 15, 30)).toBeLessThan(0.7);
+    // When exactly depends on whether their breakers are just open or just flooding the servers.
+    expect(recoveryTime(seconds, 30)).toBeLessThanOrEqual(15);
+  });
+
   it('is over within seconds for those with a budget, a breaker and an adaptive limit', async () => {
     const seconds = await simulate(defences.all, small(seed));
     expect(goodputShare(seconds, 3, 10)).toBeGreaterThan(0.99);

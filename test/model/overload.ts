@@ -55,6 +55,12 @@ export interface Defence {
 const attempts = 4;
 const limit = '1s';
 
+function guarded(name: string, runtime: Partial<Runtime>): Policy {
+  const budget = new RetryBudget({ ratio: 0.2, free: 0, runtime });
+  const breaker = new CircuitBreaker({ name, openFor: { base: 1_000, jitter: 'equal' }, runtime });
+  return pipeline(retry({ attempts, budget, runtime }), breaker, timeout(limit, { runtime }));
+}
+
 /** From the usual to the whole. */
 export const defences = {
   retries: {
@@ -68,13 +74,10 @@ export const defences = {
       return pipeline(retry({ attempts, budget, runtime }), timeout(limit, { runtime }));
     },
   },
+  breaker: { name: 'budget and breaker', client: guarded },
   all: {
     name: 'budget, breaker and adaptive limit',
-    client: (name, runtime) => {
-      const budget = new RetryBudget({ ratio: 0.2, free: 0, runtime });
-      const breaker = new CircuitBreaker({ name, openFor: { base: 1_000, jitter: 'equal' }, runtime });
-      return pipeline(retry({ attempts, budget, runtime }), breaker, timeout(limit, { runtime }));
-    },
+    client: guarded,
     server: (name, runtime) => adaptiveLimit({ name, runtime }),
   },
 } as const satisfies Readonly<Record<string, Defence>>;

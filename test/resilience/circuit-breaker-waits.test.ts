@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import { TimeoutError } from '../../src/core/errors.ts';
 import { CircuitBreaker } from '../../src/resilience/circuit-breaker.ts';
 import { testRuntime } from '../../src/testing/test-runtime.ts';
 import { never, smallBreaker } from './support.ts';
@@ -67,4 +68,30 @@ describe('CircuitBreaker', () => {
     }
     expect(waits).toEqual([1_000, 3_000, 5_000]);
   });
+
+  it.each([-3_600_000, 3_600_000])(
+    'rule 17: window, wait and lease go by the monotonic clock of the runtime; a wall clock that jumps by %i ms changes none',
+    async (jump) => {
+      const { breaker, runtime, fail, open } = smallBreaker({ window: 10_000, minimumCalls: 4 });
+      const { clock } = runtime;
+      for (let call = 0; call < 3; call += 1) await fail();
+      clock.jumpWallTime(jump);
+      await clock.advance(8_000);
+      expect(breaker.metrics.window.calls).toBe(3);
+      await clock.advance(2_000);
+      expect(breaker.metrics.window.calls).toBe(0);
+      await open();
+      clock.jumpWallTime(jump);
+      await clock.advance(999);
+      expect(breaker.state).toBe('open');
+      await clock.advance(1);
+      const probe = breaker.run(never).catch((error: unknown) => error);
+      clock.jumpWallTime(jump);
+      await clock.advance(9_999);
+      expect(breaker.state).toBe('half-open');
+      await clock.advance(1);
+      expect(breaker.state).toBe('open');
+      expect(await probe).toBeInstanceOf(TimeoutError);
+    },
+  );
 });

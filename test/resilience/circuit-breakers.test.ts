@@ -45,6 +45,39 @@ describe('CircuitBreakers', () => {
     expect(breakers.peek('b')).toBeUndefined();
   });
 
+  it('keeps what is open, half-open or forced while a closed one can be forgotten', async () => {
+    const { breakers, runtime, fail } = tenants({ capacity: 4, openFor: '1s' });
+    await fail('half-open', 2);
+    await runtime.clock.advance(1_000);
+    expect(breakers.for('half-open').state).toBe('half-open');
+    await fail('open', 2);
+    breakers.for('forced').force('disabled');
+    for (const key of ['a', 'b', 'c']) breakers.for(key);
+    expect([...breakers].map(([key]) => key)).toEqual(['half-open', 'open', 'forced', 'c']);
+    await expect(breakers.run('open', () => 1)).rejects.toBeInstanceOf(CircuitOpenError);
+  });
+
+  it('forgets the open one asked for longest ago where none is closed, never the one that is asked for', async () => {
+    const { breakers, fail } = tenants({ capacity: 2 });
+    for (const key of ['a', 'b', 'c']) await fail(key, 2);
+    expect([...breakers].map(([key]) => key)).toEqual(['b', 'c']);
+    const made = breakers.for('d');
+    expect(breakers.for('d')).toBe(made);
+  });
+
+  it('looks for a closed one among the 256 asked for longest ago, so that what is dead for long gives way', async () => {
+    const { breakers, fail } = tenants({ capacity: 300 });
+    for (let key = 0; key < 256; key += 1) await fail(`dead-${key}`, 2);
+    for (let key = 0; key < 44; key += 1) breakers.for(`well-${key}`);
+    breakers.for('new');
+    expect(breakers.peek('dead-0')).toBeUndefined();
+    expect(breakers.peek('well-0')).toBeDefined();
+    // Now one that is closed is within sight.
+    breakers.for('newer');
+    expect(breakers.peek('dead-1')).toBeDefined();
+    expect(breakers.peek('well-0')).toBeUndefined();
+  });
+
   it('stays within its capacity, whatever keys come', () => {
     const { breakers } = tenants({ capacity: 10 });
     for (let key = 0; key < 1_000; key += 1) breakers.for(`${key}`);

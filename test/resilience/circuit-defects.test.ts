@@ -7,6 +7,7 @@ import { BulkheadFullError, CircuitOpenError, RateLimitedError } from '../../src
 import { Bulkhead } from '../../src/resilience/bulkhead.ts';
 import { CircuitBreaker } from '../../src/resilience/circuit-breaker.ts';
 import { pipeline } from '../../src/resilience/pipeline.ts';
+import { retry } from '../../src/resilience/retry.ts';
 import { testRuntime } from '../../src/testing/test-runtime.ts';
 import { deferred, flush, never, smallBreaker } from './support.ts';
 
@@ -225,5 +226,36 @@ describe('defects of other breakers that this one does not have', () => {
   it('undefined from the function is a TypeError (opossum)', async () => {
     const { breaker } = smallBreaker();
     await expect(breaker.run(() => undefined)).resolves.toBeUndefined();
+  });
+
+  it('a breaker that is restored probes early, since its wait began at its construction (opossum #719)', async () => {
+    const { breaker, runtime, open } = smallBreaker({ openFor: 1_000 });
+    await open();
+    await runtime.clock.advance(400);
+    const initialState = breaker.exportState();
+    const next = testRuntime({ wallTime: runtime.clock.wallTime() });
+    const restored = new CircuitBreaker({ name: 'test', runtime: next, initialState });
+    await next.clock.advance(599);
+    expect(restored.state).toBe('open');
+    await next.clock.advance(1);
+    expect(restored.state).toBe('half-open');
+  });
+
+  it('a retry sleeps on after its caller gave up, and then calls again (cockatiel)', async () => {
+    const runtime = testRuntime();
+    const caller = new AbortController();
+    let calls = 0;
+    const call = retry({ attempts: 5, backoff: '1m', runtime }).run(
+      () => {
+        calls += 1;
+        throw new Error('down');
+      },
+      { signal: caller.signal },
+    );
+    await flush();
+    caller.abort(new Error('gone'));
+    await expect(call).rejects.toThrow('gone');
+    await runtime.clock.advance(3_600_000);
+    expect([calls, runtime.clock.pending]).toEqual([1, 0]);
   });
 });

@@ -1,8 +1,9 @@
-/** The Redis circuit store against a real server, over ioredis and over what node-redis offers. */
+/** The Redis circuit store against a real server, over ioredis and over node-redis. */
 import { Redis } from 'ioredis';
+import { createClient } from 'redis';
 import { describe, expect, it } from 'vitest';
 import { redisCircuitStore } from '../../src/adapters/redis/circuit-store.ts';
-import type { NodeRedisSubscriber, SubscribingRedisClient } from '../../src/adapters/redis/subscription.ts';
+import type { SubscribingRedisClient } from '../../src/adapters/redis/subscription.ts';
 import { StoreError } from '../../src/core/errors.ts';
 import type { CircuitNotice } from '../../src/ports/circuit-store.ts';
 import { CircuitBreaker } from '../../src/resilience/circuit-breaker.ts';
@@ -11,22 +12,31 @@ import { circuitStoreConformance } from '../../src/testing/conformance/circuit-s
 import { describeServer } from '../servers/describe-server.ts';
 import { redis } from '../servers/redis.ts';
 
-/** The methods of node-redis that the adapter calls, by way of ioredis. */
-const likeNodeRedis = (client: Redis): SubscribingRedisClient => ({
-  sendCommand: ([name, ...parameters]) => client.call(name!, ...parameters),
-  duplicate: (): NodeRedisSubscriber => {
-    const subscriber = client.duplicate({ lazyConnect: true });
-    return {
-      on: (event, listener) => subscriber.on(event, listener),
-      connect: () => subscriber.connect(),
-      subscribe: (channel, listener) => {
-        subscriber.on('message', (_channel, message) => listener(message));
-        return subscriber.subscribe(channel);
-      },
-      destroy: () => subscriber.disconnect(),
-    };
-  },
-});
+/** A connected client that comes back by itself, and how to be done with it. */
+interface Connected {
+  readonly client: SubscribingRedisClient;
+  readonly isReady: () => boolean;
+  readonly quit: () => void;
+}
+
+async function overIoRedis(url: string): Promise<Connected> {
+  const client = new Redis(url, { maxRetriesPerRequest: 0, retryStrategy: () => 50 });
+  client.on('error', () => {});
+  await expect.poll(() => client.status, patiently).toBe('ready');
+  return { client, isReady: () => client.status === 'ready', quit: () => client.disconnect() };
+}
+
+async function overNodeRedis(url: string): Promise<Connected> {
+  const client = createClient({ url, disableOfflineQueue: true, socket: { reconnectStrategy: () => 50 } });
+  client.on('error', () => {});
+  await client.connect();
+  return { client, isReady: () => client.isReady, quit: () => client.destroy() };
+}
+
+const drivers = [
+  ['ioredis', overIoRedis],
+  ['node-redis', overNodeRedis],
+] as const;
 
 /** A limit only ends what hangs; the machine may be busy. */
 const patiently = { timeout: 20_000 };
@@ -40,10 +50,10 @@ describeServer(redis, (server) => {
     created += 1;
     return `holdfast-test:${process.pid}:${created}`;
   };
-  const stage = (dress: (client: Redis) => SubscribingRedisClient) => async () => {
-    const clients = [new Redis(server().url.href), new Redis(server().url.href)];
+  const stage = (connect: (url: string) => Promise<Connected>) => async () => {
+    const clients = [await connect(server().url.href), await connect(server().url.href)];
     const key = uniqueKey();
-    const [store, other] = clients.map((client) => redisCircuitStore({ client: dress(client), key }));
+    const [store, other] = clients.map(({ client }) => redisCircuitStore({ client, key }));
     return {
       store: store!,
       other: other!,
@@ -52,13 +62,14 @@ describeServer(redis, (server) => {
       close: async () => {
         await store!.close();
         await other!.close();
-        for (const client of clients) await client.quit();
+        for (const { quit } of clients) quit();
       },
     };
   };
   const api = { describe, it };
-  circuitStoreConformance({ api, name: 'Redis, over ioredis', create: stage((client) => client) });
-  circuitStoreConformance({ api, name: 'Redis, as over node-redis', create: stage(likeNodeRedis) });
+  for (const [driver, connect] of drivers) {
+    circuitStoreConformance({ api, name: `Redis, over ${driver}`, create: stage(connect) });
+  }
 
   it('tells what the channel has missed, takes no nonsense, and tidies up what is over', async () => {
     const client = new Redis(server().url.href);
@@ -84,47 +95,49 @@ describeServer(redis, (server) => {
     }
   });
 
-  it('siblings open together; while Redis is away each goes on alone, and together again when it is back', async () => {
-    const key = uniqueKey();
-    const members = await Promise.all(
-      [0, 1].map(async () => {
-        const client = new Redis(server().url.href, { maxRetriesPerRequest: 0, retryStrategy: () => 50 });
-        client.on('error', () => {});
-        const breaker = new CircuitBreaker({ name: 'payments', consecutiveFailures: 1, openFor: '1h' });
-        const store = redisCircuitStore({ client, key, refresh: 50 });
-        const sharing = await new CircuitSharing({ store }).add(breaker).start();
-        return { client, breaker, store, sharing };
-      }),
-    );
-    const [a, b] = members as [(typeof members)[0], (typeof members)[0]];
-    const fail = (): Promise<unknown> =>
-      a.breaker.run(() => Promise.reject(new Error('down'))).catch(() => {});
-    try {
-      await fail();
-      await expect.poll(() => b.breaker.state, patiently).toBe('open');
-      a.breaker.reset();
-      await expect.poll(() => b.breaker.state, patiently).toBe('half-open');
-      b.breaker.reset();
-      if (server().site === undefined) return;
-      const failed: unknown[] = [];
-      a.sharing.on('tellingFailed', ({ error }) => failed.push(error));
-      await server().crash();
-      await fail();
-      expect(a.breaker.state).toBe('open');
-      await expect.poll(() => failed[0], patiently).toBeInstanceOf(StoreError);
-      expect(b.breaker.state).toBe('closed');
-      await expect(b.breaker.run(() => 'ok')).resolves.toBe('ok');
-      await server().restart();
-      await expect.poll(() => a.client.status, patiently).toBe('ready');
-      a.breaker.reset();
-      await fail();
-      await expect.poll(() => b.breaker.state, patiently).toBe('open');
-    } finally {
-      for (const { client, store, sharing } of members) {
-        await sharing.stop();
-        await store.close();
-        client.disconnect();
+  it.each(drivers)(
+    'over %s, siblings open together; while Redis is away each goes on alone, and together again when it is back',
+    async (_, connect) => {
+      const key = uniqueKey();
+      const members = await Promise.all(
+        [0, 1].map(async () => {
+          const connected = await connect(server().url.href);
+          const breaker = new CircuitBreaker({ name: 'payments', consecutiveFailures: 1, openFor: '1h' });
+          const store = redisCircuitStore({ client: connected.client, key, refresh: 50 });
+          const sharing = await new CircuitSharing({ store }).add(breaker).start();
+          return { connected, breaker, store, sharing };
+        }),
+      );
+      const [a, b] = members as [(typeof members)[0], (typeof members)[0]];
+      const fail = (): Promise<unknown> =>
+        a.breaker.run(() => Promise.reject(new Error('down'))).catch(() => {});
+      try {
+        await fail();
+        await expect.poll(() => b.breaker.state, patiently).toBe('open');
+        a.breaker.reset();
+        await expect.poll(() => b.breaker.state, patiently).toBe('half-open');
+        b.breaker.reset();
+        if (server().site === undefined) return;
+        const failed: unknown[] = [];
+        a.sharing.on('tellingFailed', ({ error }) => failed.push(error));
+        await server().crash();
+        await fail();
+        expect(a.breaker.state).toBe('open');
+        await expect.poll(() => failed[0], patiently).toBeInstanceOf(StoreError);
+        expect(b.breaker.state).toBe('closed');
+        await expect(b.breaker.run(() => 'ok')).resolves.toBe('ok');
+        await server().restart();
+        await expect.poll(() => a.connected.isReady(), patiently).toBe(true);
+        a.breaker.reset();
+        await fail();
+        await expect.poll(() => b.breaker.state, patiently).toBe('open');
+      } finally {
+        for (const { connected, store, sharing } of members) {
+          await sharing.stop();
+          await store.close();
+          connected.quit();
+        }
       }
-    }
-  });
+    },
+  );
 });

@@ -1,7 +1,8 @@
-/** The Redis rate store against a real server, over ioredis and over what node-redis offers. */
+/** The Redis rate store against a real server, over ioredis and over node-redis. */
 import { Redis } from 'ioredis';
+import { createClient } from 'redis';
 import { describe, expect, it } from 'vitest';
-import type { NodeRedisClient } from '../../src/adapters/redis/client.ts';
+import type { RedisClient } from '../../src/adapters/redis/client.ts';
 import { redisRateStore } from '../../src/adapters/redis/rate-store.ts';
 import { StoreError } from '../../src/core/errors.ts';
 import { RateLimiter } from '../../src/resilience/rate-limiter.ts';
@@ -13,47 +14,66 @@ const pause = (duration: number): Promise<void> =>
   // Redis counts whole milliseconds, and expires a little later.
   new Promise((resolve) => setTimeout(resolve, Math.ceil(duration) + 2));
 
-/** The method of node-redis that the adapter calls, by way of ioredis. */
-const likeNodeRedis = (client: Redis): NodeRedisClient => ({
-  sendCommand: ([name, ...parameters]) => client.call(name!, ...parameters),
-});
+/** A connected client, and how to be done with it. */
+interface Connected {
+  readonly client: RedisClient;
+  readonly quit: () => Promise<unknown>;
+}
+
+async function overIoRedis(url: string): Promise<Connected> {
+  const client = new Redis(url);
+  return { client, quit: () => client.quit() };
+}
+
+async function overNodeRedis(url: string): Promise<Connected> {
+  const client = await createClient({ url }).connect();
+  return { client, quit: () => client.close() };
+}
 
 describeServer(redis, (server) => {
   let created = 0;
-  const stage = (dress: (client: Redis) => Redis | NodeRedisClient) => async () => {
-    const clients = [new Redis(server().url.href), new Redis(server().url.href)];
+  const stage = (connect: (url: string) => Promise<Connected>) => async () => {
+    const clients = [await connect(server().url.href), await connect(server().url.href)];
     // Others may use the server too, so it is not flushed.
     created += 1;
     const prefix = `holdfast-test:${process.pid}:${created}:`;
-    const [store, other] = clients.map((client) => redisRateStore({ client: dress(client), prefix }));
+    const [store, other] = clients.map(({ client }) => redisRateStore({ client, prefix }));
     return {
       store: store!,
       other: other!,
       advance: pause,
       close: async () => {
-        for (const client of clients) await client.quit();
+        for (const { quit } of clients) await quit();
       },
     };
   };
   const api = { describe, it };
-  rateStoreConformance({ api, name: 'Redis, over ioredis', period: 400, create: stage((client) => client) });
-  rateStoreConformance({ api, name: 'Redis, as over node-redis', period: 400, create: stage(likeNodeRedis) });
+  rateStoreConformance({ api, name: 'Redis, over ioredis', period: 400, create: stage(overIoRedis) });
+  rateStoreConformance({ api, name: 'Redis, over node-redis', period: 400, create: stage(overNodeRedis) });
 
-  it('loads its script again after the server forgot it, and lets keys expire', async () => {
-    const client = new Redis(server().url.href);
-    try {
-      const prefix = `holdfast-test:${process.pid}:expiry:`;
-      const store = redisRateStore({ client, prefix });
-      const rule = { limit: 1, period: 200 };
-      await store.take('a', rule);
-      await client.script('FLUSH');
-      expect((await store.take('a', rule)).allowed).toBe(false);
-      expect(await client.pttl(`${prefix}a`)).toBeLessThanOrEqual(201);
-      await expect.poll(() => client.exists(`${prefix}a`)).toBe(0);
-    } finally {
-      client.disconnect();
-    }
-  });
+  it.each([
+    ['ioredis', overIoRedis],
+    ['node-redis', overNodeRedis],
+  ] as const)(
+    'over %s, loads its script again after the server forgot it, and lets keys expire',
+    async (name, connect) => {
+      const admin = new Redis(server().url.href);
+      const { client, quit } = await connect(server().url.href);
+      try {
+        const prefix = `holdfast-test:${process.pid}:expiry:${name}:`;
+        const store = redisRateStore({ client, prefix });
+        const rule = { limit: 1, period: 200 };
+        await store.take('a', rule);
+        await admin.script('FLUSH');
+        expect((await store.take('a', rule)).allowed).toBe(false);
+        expect(await admin.pttl(`${prefix}a`)).toBeLessThanOrEqual(201);
+        await expect.poll(() => admin.exists(`${prefix}a`)).toBe(0);
+      } finally {
+        admin.disconnect();
+        await quit();
+      }
+    },
+  );
 
   it('limits processes together, and one by one while the server is away', async () => {
     const clients = [0, 1].map(

@@ -18,6 +18,7 @@ const rethrow = (error) => {
 };
 // biome-ignore lint/suspicious/noThenProperty: it is what a handler returns to reject without throwing
 const reject = (error) => ({ then: (_resolve, rejected) => rejected(error) });
+const later = (error) => Promise.resolve(reject(error));
 const stamped = (handler) => (outcome) => {
   _settledAt = performance.now();
   return handler(outcome);
@@ -57,11 +58,11 @@ const parts = {
   },
   'A call that an open breaker refuses': {
     [bare]: () => fail,
-    'an Error made for it, without a stack': () => () =>
-      Promise.reject(withoutStack(() => new Error('down'))),
-    'its cause': () => () => Promise.reject(withoutStack(() => new Error('down', { cause: failure }))),
+    'a promise that rejects a microtask later, instead': () => () => later(failure),
+    'an Error made for it, without a stack': () => () => later(withoutStack(() => new Error('down'))),
+    'its cause': () => () => later(withoutStack(() => new Error('down', { cause: failure }))),
     'the class CircuitOpenError': () => () =>
-      Promise.reject(withoutStack(() => new CircuitOpenError('bench', 'open', anHour, failure))),
+      later(withoutStack(() => new CircuitOpenError('bench', 'open', anHour, failure))),
     holdfast: () => {
       const breaker = new CircuitBreaker({ name: 'bench', openFor: anHour });
       breaker.trip(failure);

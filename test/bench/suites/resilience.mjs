@@ -11,6 +11,7 @@ import {
 import {
   afterwards,
   closed,
+  closedByCount,
   composed,
   failing,
   idle,
@@ -27,6 +28,13 @@ export const suite = {
   packages: ['opossum', 'cockatiel', 'p-retry'],
   scenarios: [
     { name: 'closed', title: 'A closed breaker', unit: 'ns', measure: time, contenders: closed },
+    {
+      name: 'closed-count',
+      title: 'A closed breaker with a window of calls, none of which failed',
+      unit: 'ns',
+      measure: time,
+      contenders: closedByCount,
+    },
     {
       name: 'timeout',
       title: 'A closed breaker and a timeout',
@@ -105,6 +113,13 @@ export const suite = {
       unit: 'ns',
     },
     {
+      scenario: 'closed-count',
+      says: 'closed with a window of calls, above bare',
+      value: (r) => r.above('holdfast'),
+      limit: 45,
+      unit: 'ns',
+    },
+    {
       scenario: 'closed',
       says: "closed, above bare, as a share of cockatiel's cheapest",
       value: (r) => r.ratioAbove('holdfast', r.cheapest('cockatiel')),
@@ -131,6 +146,14 @@ export const suite = {
       value: (r) => Math.max(r.median('holdfast, time window'), r.median('holdfast, count window')),
       limit: 800,
       unit: 'ns',
+    },
+    {
+      scenario: 'failing',
+      says: 'failing, in bare failing calls (800 of 438 ns, where the target was set)',
+      value: (r) =>
+        Math.max(r.ratio('holdfast, time window', 'bare'), r.ratio('holdfast, count window', 'bare')),
+      limit: 800 / 438,
+      unit: '',
     },
     {
       scenario: 'open',
