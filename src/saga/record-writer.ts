@@ -174,9 +174,11 @@ export class RecordWriter {
       try {
         const { record } = change;
         const written = await store.update(record);
-        if (written !== undefined) return this.#advanceTo(change, written.requests);
+        // A copy: a try before this one may still be under way, and must not find its record raised.
+        const copy = { ...change, record: { ...record } };
+        if (written !== undefined) return this.#advanceTo(copy, written.requests);
         // When the answer was lost, how many requests there are is not known.
-        return (await this.#wroteBefore(record)) ? this.#advanceTo(change, Infinity) : this.#lose();
+        return (await this.#wroteBefore(record)) ? this.#advanceTo(copy, Infinity) : this.#lose();
       } catch (next) {
         error = next;
       }
