@@ -30,7 +30,7 @@ export {
   type LinearOptions,
   linear,
 } from './core/backoff.ts';
-export type { Clock, ScheduleOptions, Timer } from './core/clock.ts';
+export type { Clock, Moment, ScheduleOptions, Timer } from './core/clock.ts';
 export type { Duration } from './core/duration.ts';
 export type { Unsubscribe } from './core/emitter.ts';
 export {
@@ -145,14 +145,19 @@ export type {
   ClaimRequest,
   Lease,
   NewSaga,
+  ParkingPlace,
   RepairAction,
   RepairRecord,
+  RequestOutcome,
+  SagaCount,
   SagaQuery,
   SagaRecord,
+  SagaRequest,
   SagaStatus,
   SagaStore,
   StepRecord,
   StepStatus,
+  Written,
 } from './ports/saga-store.ts';
 export {
   type AdaptiveLimitEvents,

@@ -13,16 +13,27 @@ const deepest = 199;
  * @throws InvalidPayloadError naming the path, or when the JSON of it would be longer than `limit` bytes.
  */
 export function toJson(value: unknown, what: string, limit: number): JsonValue {
-  const copy = new JsonCopy();
   try {
+    const copy = new JsonCopy(false);
     const json = copy.take(value, '') ?? null;
     if (copy.bytes > limit) assertSize(json, limit);
     return json;
   } catch (error) {
-    // Else a `toJSON` or a getter threw.
-    const cause = error instanceof UnfitError ? undefined : error;
-    throw new InvalidPayloadError(what, `cannot be stored as JSON: ${messageOf(error)}`, cause);
+    if (error instanceof UnfitError) throw unfitPayload(value, what, error);
+    // A `toJSON` or a getter threw.
+    throw new InvalidPayloadError(what, `cannot be stored as JSON: ${messageOf(error)}`, error);
   }
+}
+
+/** Paths are made only when one is told, since to make them costs more than all the rest. */
+function unfitPayload(value: unknown, what: string, known: UnfitError): InvalidPayloadError {
+  let why = known.message;
+  try {
+    new JsonCopy(true).take(value, '');
+  } catch (error) {
+    why = messageOf(error);
+  }
+  return new InvalidPayloadError(what, `cannot be stored as JSON: ${why}`);
 }
 
 /** Says why a value cannot be stored. */
@@ -40,6 +51,11 @@ class JsonCopy {
   /** At least as many as the JSON has: an escaped character may be six. */
   bytes = 0;
   readonly #above: object[] = [];
+  readonly #paths: boolean;
+
+  constructor(paths: boolean) {
+    this.#paths = paths;
+  }
 
   take(value: unknown, path: string): JsonValue | undefined {
     switch (typeof value) {
@@ -91,8 +107,9 @@ class JsonCopy {
     const copy: JsonValue[] = [];
     for (let index = 0; index < array.length; index += 1) {
       const item = array[index];
-      if (item === undefined) throw unfit(`${path}[${index}]`, 'is undefined');
-      copy.push(this.take(item, `${path}[${index}]`) ?? this.#null());
+      const at = this.#paths ? `${path}[${index}]` : path;
+      if (item === undefined) throw unfit(at, 'is undefined');
+      copy.push(this.take(item, at) ?? this.#null());
     }
     return copy;
   }
@@ -103,7 +120,7 @@ class JsonCopy {
     for (const key of Object.keys(value)) {
       // It could be written, but no parser would take it back.
       if (key === '__proto__') throw unfit(path, 'has the key "__proto__"');
-      const item = this.take(value[key], path === '' ? key : `${path}.${key}`);
+      const item = this.take(value[key], this.#paths && path !== '' ? `${path}.${key}` : key);
       if (item === undefined) continue;
       this.bytes += 6 * key.length + 4;
       copy[key] = item;

@@ -80,14 +80,24 @@ export class InFlight {
 
   /** One more is under way; call the returned function when it has ended (further calls do nothing). */
   enter(): () => void {
-    this.#count += 1;
+    this.begin();
     let left = false;
     return () => {
       if (left) return;
       left = true;
-      this.#count -= 1;
-      if (this.#count === 0) for (const done of [...this.#waiters]) done();
+      this.end();
     };
+  }
+
+  /** One more is under way; to be followed by {@link InFlight.end}, once. */
+  begin(): void {
+    this.#count += 1;
+  }
+
+  /** One has ended. */
+  end(): void {
+    this.#count -= 1;
+    if (this.#count === 0) for (const done of [...this.#waiters]) done();
   }
 
   /** Count a promise while it is pending; returns it. */

@@ -72,7 +72,10 @@ export class Entrance {
       const accepts = sagaIdAccepts;
       throw new InvalidOptionsError(`saga ${name}`, [{ field: 'id', received: describe(id), accepts }]);
     }
-    const accepted = await this.#accept(definition, input);
+    const what = `the input of saga ${name}`;
+    const result = await validate(definition.schema, input);
+    if (result.issues !== undefined) throw new InvalidPayloadError(what, issueSummary(result.issues));
+    const accepted = toJson(result.value, what, this.#options.settings.maxPayload);
     if (!worker.room.tryAcquire()) await this.#waitForRoom(call);
     const known = id ?? runtime.id();
     const { created, record } = await this.#create(
@@ -84,14 +87,6 @@ export class Entrance {
       throw new SagaConflictError(record.saga, known);
     }
     return { id: known, created };
-  }
-
-  /** The input as the schema makes it, and as JSON brings it back. */
-  async #accept({ plan, schema }: SagaDefinition, input: unknown): Promise<JsonValue> {
-    const what = `the input of saga ${plan.name}`;
-    const result = await validate(schema, input);
-    if (result.issues !== undefined) throw new InvalidPayloadError(what, issueSummary(result.issues));
-    return toJson(result.value, what, this.#options.settings.maxPayload);
   }
 
   async #waitForRoom({ signal }: CallContext): Promise<void> {

@@ -40,7 +40,7 @@ export type JournalEntry =
 export function fold(plan: SagaPlan, record: SagaRecord, entry: JournalEntry, at: number): SagaRecord {
   const next = apply(record, entry, at);
   const action = decide(plan, next);
-  return action.type === 'finish' ? { ...next, status: action.status } : next;
+  return action.type === 'finish' ? Object.assign(next, { status: action.status }) : next;
 }
 
 /** The record after an entry, without what follows from it: that takes the plan. */

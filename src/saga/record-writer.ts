@@ -154,10 +154,13 @@ export class RecordWriter {
   #write(change: Change): Promise<boolean> {
     if (this.#defers(change)) return isOurs;
     if (this.#halt.aborted) return isLost;
-    return this.#shared.store.update(change.record).then(
-      (written) => (written === undefined ? this.#lose() : this.#advanceTo(change, written.requests)),
-      (error) => this.#writeAgain(change, error),
-    );
+    const { record } = change;
+    return this.#shared.store
+      .call('update', (store) => store.update(record))
+      .then(
+        (written) => (written === undefined ? this.#lose() : this.#advanceTo(change, written.requests)),
+        (error) => this.#writeAgain(change, error),
+      );
   }
 
   /** Write until the store answers. */
@@ -173,10 +176,12 @@ export class RecordWriter {
       if (this.#halt.aborted) return false;
       try {
         const { record } = change;
-        const written = await store.update(record);
-        if (written !== undefined) return this.#advanceTo(change, written.requests);
+        const written = await store.call('update', (s) => s.update(record));
+        // A copy: a try before this one may still be under way, and must not find its record raised.
+        const copy = { ...change, record: { ...record } };
+        if (written !== undefined) return this.#advanceTo(copy, written.requests);
         // When the answer was lost, how many requests there are is not known.
-        return (await this.#wroteBefore(record)) ? this.#advanceTo(change, Infinity) : this.#lose();
+        return (await this.#wroteBefore(record)) ? this.#advanceTo(copy, Infinity) : this.#lose();
       } catch (next) {
         error = next;
       }

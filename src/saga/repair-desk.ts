@@ -1,7 +1,7 @@
 import { SagaRepairError, UnknownSagaError } from '../core/errors.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Lease, SagaRecord } from '../ports/saga-store.ts';
-import { apply, fold, type JournalEntry } from './journal.ts';
+import { apply, fold, isSettled, type JournalEntry } from './journal.ts';
 import type { SagaPlan } from './plan.ts';
 import { assertParked, type RepairRequest, repairEntry } from './repair.ts';
 import type { StoreCalls } from './store-calls.ts';
@@ -75,7 +75,7 @@ export class RepairDesk {
       const written = await store.call('update', (s) => s.update(sent));
       if (written === undefined) throw new SagaRepairError(record.saga, record.id, overtaken);
       next = { ...sent, version: sent.version + 1, claims: 0 };
-      if (written.requests <= known) return next;
+      if (written.requests <= known || isSettled(next.status)) return next;
       known = written.requests;
       const last = next.repairs!.length - 1;
       const repairs = next.repairs!.map((r, index) => (index === last ? { ...r, requests: known } : r));

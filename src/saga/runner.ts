@@ -1,5 +1,6 @@
 import { enter, joinSignals } from '../core/abort.ts';
 import { abortController } from '../core/abort-controller.ts';
+import { currentCallContext } from '../core/ambient.ts';
 import { type Duration, milliseconds } from '../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
 import { NotRunningError, SagaCompensatedError, SagaParkedError, SagaResolvedError } from '../core/errors.ts';
@@ -148,7 +149,8 @@ export class SagaRunner {
     };
     if (limits !== undefined) return enter(clock, limits, async (call) => end(await begin(call), call));
     const begun = await begin(unlimitedCall);
-    return enter(clock, undefined, (call) => end(begun, call));
+    if (currentCallContext() !== undefined) return enter(clock, undefined, (call) => end(begun, call));
+    return end(begun, unlimitedCall);
   }
 
   async #settled(id: string, signal: AbortSignal): Promise<Settled> {

@@ -3,7 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Emitter } from '../core/emitter.ts';
 import { InvalidPayloadError, StoreError } from '../core/errors.ts';
 import { settle, unlimitedCall } from '../core/policy.ts';
-import type { SagaRecord, SagaStore, Written } from '../ports/saga-store.ts';
+import type { SagaStore } from '../ports/saga-store.ts';
 import type { SagaEvents } from './saga-events.ts';
 
 /** Calls a store so that a call that hangs fails, and every failure is told. */
@@ -19,21 +19,6 @@ export class StoreCalls {
     this.#emitter = emitter;
   }
 
-  /** {@link SagaStore.update}, which is called more often than all the rest. @throws What {@link StoreCalls.call} throws. */
-  update(record: SagaRecord): Promise<Written | undefined> {
-    const limit = this.#limit;
-    const now = limit.clock.now();
-    const call = new TimedCall(unlimitedCall, now + limit.length, limit);
-    return new Promise((resolve, reject) => {
-      const fail = (cause: unknown): void => reject(this.#failed('update', cause));
-      call.begin(now, false, undefined, fail);
-      settle(() => this.#store.update(record), call).then(
-        (written) => call.settled(resolve, written),
-        (error) => call.settled(fail, error),
-      );
-    });
-  }
-
   #failed(operation: string, cause: unknown): StoreError | InvalidPayloadError {
     const told = cause instanceof StoreError || cause instanceof InvalidPayloadError;
     const error = told ? cause : new StoreError(this.#store.name, operation, cause);
@@ -45,11 +30,17 @@ export class StoreCalls {
    * @throws InvalidPayloadError when the store says that it will never do it.
    * @throws StoreError whatever else the store throws, and when it does not answer in time.
    */
-  async call<T>(operation: string, work: (store: SagaStore) => Promise<T>): Promise<T> {
-    try {
-      return await this.#limit.run(unlimitedCall, () => work(this.#store));
-    } catch (cause) {
-      throw this.#failed(operation, cause);
-    }
+  call<T>(operation: string, work: (store: SagaStore) => Promise<T>): Promise<T> {
+    const limit = this.#limit;
+    const now = limit.clock.now();
+    const call = new TimedCall(unlimitedCall, now + limit.length, limit);
+    return new Promise((resolve, reject) => {
+      const fail = (cause: unknown): void => reject(this.#failed(operation, cause));
+      call.begin(now, false, undefined, fail);
+      settle(() => work(this.#store), call).then(
+        (result) => call.settled(resolve, result),
+        (error) => call.settled(fail, error),
+      );
+    });
   }
 }

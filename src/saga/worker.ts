@@ -6,6 +6,7 @@ import type { Lease, NewSaga, SagaRecord } from '../ports/saga-store.ts';
 import { Alarms } from './alarms.ts';
 import { announce } from './announce.ts';
 import { Claims } from './claims.ts';
+import { Entering } from './entering.ts';
 import { type Ending, Execution } from './execution.ts';
 import { isSettled } from './journal.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
@@ -20,23 +21,19 @@ import { Slots } from './slots.ts';
 import { StoreCalls } from './store-calls.ts';
 import { Watchers } from './watchers.ts';
 
+/** What {@link Worker.begin} found or made. */
+interface Created {
+  readonly created: boolean;
+  readonly record: SagaRecord;
+}
+
+const notBegun: Promise<Ending> = Promise.resolve({ record: undefined, cause: undefined });
+
 interface Held {
   readonly execution: Execution;
-  readonly ended: Promise<Ending>;
+  ended: Promise<Ending>;
   /** Claimed anew while this execution had not noticed yet that it is over: it is executed after it. */
   successor?: SagaRecord | undefined;
-}
-
-/** What of one id is on its way into the worker's hands. */
-interface Entering {
-  calls: number;
-  /** The highest epoch at which a claim brought it meanwhile; 0 when none did. */
-  claimed: number;
-}
-
-/** The name under which a definition is looked up: equal for equal shapes only. */
-function shapeOf({ saga, hash }: Pick<SagaRecord, 'saga' | 'hash'>): string {
-  return `${saga} ${hash}`;
 }
 
 /**
@@ -52,6 +49,7 @@ export class Worker {
   readonly #settings: SagaRunnerSettings;
   readonly #runtime: Runtime;
   readonly #emitter: Emitter<SagaEvents>;
+  /** By their hash, which has their name in it. */
   readonly #definitions: ReadonlyMap<string, SagaDefinition>;
   readonly #lease: Lease;
   readonly #keeper: LeaseKeeper;
@@ -61,9 +59,8 @@ export class Worker {
   readonly #desk: RepairDesk;
   readonly #shared: ExecutionSurroundings;
   readonly #held: Map<string, Held> = new Map();
-  /** What is on its way into the worker's hands: a claim must not bring it, too. */
-  readonly #entering: Map<string, Entering> = new Map();
   readonly #inFlight: InFlight = new InFlight();
+  readonly #entering: Entering = new Entering(this.#inFlight);
   #stopping = false;
 
   constructor(settings: SagaRunnerSettings, runtime: Runtime, emitter: Emitter<SagaEvents>) {
@@ -71,9 +68,7 @@ export class Worker {
     this.#settings = settings;
     this.#runtime = runtime;
     this.#emitter = emitter;
-    this.#definitions = new Map(
-      settings.sagas.map((s) => [shapeOf({ saga: s.name, hash: s.hash }), s.definition]),
-    );
+    this.#definitions = new Map(settings.sagas.map((s) => [s.hash, s.definition]));
     this.#lease = { owner: runtime.id(), ttl: settings.lease };
     // A third of the lease: a call that takes longer would let the lease run out unnoticed.
     this.store = new StoreCalls(settings.store, clock, settings.lease / 3, emitter);
@@ -113,7 +108,7 @@ export class Worker {
       store: this.store,
       lease: this.#lease,
       space: () => Math.min(this.#shared.slots.free, this.room.free),
-      holding: () => [...this.#held.keys(), ...this.#entering.keys()],
+      holding: () => [...this.#held.keys(), ...this.#entering.ids()],
       knows: (shape) => this.definition(shape) !== undefined,
       confirm: (sentAt) => this.#keeper.confirm(sentAt),
       take: (record) => this.#takeOver(record),
@@ -139,8 +134,9 @@ export class Worker {
   }
 
   /** The definition of a saga's shape, or undefined when this worker does not know it. */
-  definition(shape: Pick<SagaRecord, 'saga' | 'hash'>): SagaDefinition | undefined {
-    return this.#definitions.get(shapeOf(shape));
+  definition({ saga, hash }: Pick<SagaRecord, 'saga' | 'hash'>): SagaDefinition | undefined {
+    const definition = this.#definitions.get(hash);
+    return definition?.plan.name === saga ? definition : undefined;
   }
 
   /** Somebody has asked something of a saga: look at it soon, wherever it is. */
@@ -156,63 +152,55 @@ export class Worker {
    *
    * @throws StoreError; it may be begun then.
    */
-  async begin(saga: NewSaga): Promise<{ readonly created: boolean; readonly record: SagaRecord }> {
-    return this.#entry(saga.id, async () => {
-      const found = await this.#create(saga);
-      const { record, created } = found;
-      if (created && record.status === 'waiting') this.#alarms.add(record.wakeAt);
-      const isRunning = created && record.status !== 'waiting' && !isSettled(record.status);
-      const isHeld = isRunning && !this.#isOvertaken(record) && this.#execute(record, false);
-      if (!isHeld) this.room.release();
-      return found;
-    });
+  begin(saga: NewSaga): Promise<Created> {
+    const { id } = saga;
+    const sentAt = this.#runtime.clock.now();
+    this.#entering.enter(id);
+    return this.store
+      .call('create', (store) => store.create(saga, this.#lease))
+      .then(
+        (found) => {
+          this.#keeper.confirm(sentAt);
+          this.#begun(found);
+          this.#entering.exit(id);
+          return found;
+        },
+        (error) => {
+          this.#entering.exit(id);
+          throw error;
+        },
+      );
   }
 
-  async #create(saga: NewSaga): Promise<{ readonly created: boolean; readonly record: SagaRecord }> {
-    const sentAt = this.#runtime.clock.now();
-    const found = await this.store.call('create', (store) => store.create(saga, this.#lease));
-    this.#keeper.confirm(sentAt);
-    if (found.created && this.#emitter.isHeard) {
-      const { record } = found;
-      this.#emitter.emit('started', { id: saga.id, saga: saga.saga, input: saga.input });
+  /** What becomes of a saga that was to be created, and of its place in the room. */
+  #begun({ created, record }: Created): void {
+    const { id, saga, input, status } = record;
+    if (created && this.#emitter.isHeard) {
+      this.#emitter.emit('started', { id, saga, input });
       const steps = record.steps.length === 0 ? [] : [{ type: 'opened', steps: record.steps } as const];
       announce(this.#emitter, steps, { before: { status: 'running' }, after: record });
     }
-    return found;
+    if (created && status === 'waiting') this.#alarms.add(record.wakeAt);
+    const isRunning = created && status !== 'waiting' && !isSettled(status);
+    if (!isRunning || this.#entering.isOvertaken(id, record.epoch) || !this.#execute(record, false))
+      this.room.release();
   }
 
   /** Do as a person says with a parked saga, and write that down. @throws What `SagaRunner.retry` says. */
-  repair(id: string, request: RepairRequest): Promise<SagaRecord> {
-    return this.#entry(id, async () => {
+  async repair(id: string, request: RepairRequest): Promise<SagaRecord> {
+    this.#entering.enter(id);
+    try {
       const { entry, before, after } = await this.#desk.repair(id, request);
       announce(this.#emitter, [entry], { before, after });
       // What it parked at may have had its effect, so it is in doubt.
       const successor = isSettled(after.status) ? undefined : after;
-      if (!this.#supersede(id, successor) && successor !== undefined && !this.#isOvertaken(successor)) {
-        this.#seat(successor);
-      }
+      const isTaken = this.#supersede(id, successor) || this.#entering.isOvertaken(id, after.epoch);
+      if (!isTaken && successor !== undefined) this.#seat(successor);
       this.watchers.wake(id);
       return after;
-    });
-  }
-
-  async #entry<T>(id: string, work: () => Promise<T>): Promise<T> {
-    const entering = this.#entering.get(id) ?? { calls: 0, claimed: 0 };
-    this.#entering.set(id, entering);
-    entering.calls += 1;
-    const leave = this.#inFlight.enter();
-    try {
-      return await work();
     } finally {
-      leave();
-      entering.calls -= 1;
-      if (entering.calls === 0) this.#entering.delete(id);
+      this.#entering.exit(id);
     }
-  }
-
-  /** Whether a claim brought it while the call that brings it now was under way, and so it is executed already. */
-  #isOvertaken({ id, epoch }: SagaRecord): boolean {
-    return (this.#entering.get(id)?.claimed ?? 0) > epoch;
   }
 
   /** Execute what came without asking for a place. */
@@ -225,14 +213,15 @@ export class Worker {
     const definition = this.definition(record);
     if (definition === undefined || this.#stopping) return false;
     const execution = new Execution({ definition, record, inherited, shared: this.#shared });
-    this.#held.set(record.id, { execution, ended: this.#follow(record.id, execution) });
+    const held: Held = { execution, ended: notBegun };
+    // Listed as held before anything of it is done.
+    this.#held.set(record.id, held);
+    held.ended = this.#follow(record.id, execution);
     return true;
   }
 
   async #follow(id: string, execution: Execution): Promise<Ending> {
-    const leave = this.#inFlight.enter();
-    // Begin only once it is listed as held.
-    await undefined;
+    this.#inFlight.begin();
     let ending: Ending;
     try {
       ending = await execution.run();
@@ -240,7 +229,7 @@ export class Worker {
       warnOf(`saga ${id} could not be executed; it is claimed anew`, error);
       ending = { record: undefined, cause: error };
     }
-    leave();
+    this.#inFlight.end();
     this.#letGo(id, ending);
     return ending;
   }
@@ -264,8 +253,7 @@ export class Worker {
       return;
     }
     if (this.#supersede(id, record)) return;
-    const entering = this.#entering.get(id);
-    if (entering !== undefined) entering.claimed = record.epoch;
+    this.#entering.claimed(id, record.epoch);
     this.#emitter.emit('resumed', { id, saga });
     this.#seat(record);
   }

@@ -3,7 +3,7 @@ import { afterEach, expect, it } from 'vitest';
 import { describeServer } from '../servers/describe-server.ts';
 import { postgres as postgresServer } from '../servers/postgres.ts';
 import { playRounds, roundsFromEnvironment, crashSeed as seed } from './saga-crash-rounds.ts';
-import { CrashStage, nothingWrong } from './saga-crash-stage.ts';
+import { type CrashRecord, CrashStage, nothingWrong } from './saga-crash-stage.ts';
 
 const rounds = roundsFromEnvironment();
 const crashes = process.env.CRASHES === undefined ? 5 : Number(process.env.CRASHES);
@@ -16,10 +16,10 @@ function pause(duration: number): Promise<void> {
 }
 
 /** Every record of a database of its own, which no other test shares. */
-async function recordsOf(url: string): Promise<{ id: string; status: string }[]> {
+async function recordsOf(url: string): Promise<CrashRecord[]> {
   const client = new postgres.Client({ connectionString: url });
   await client.connect();
-  const { rows } = await client.query('SELECT id, status FROM holdfast_sagas');
+  const { rows } = await client.query('SELECT id, status, reason FROM holdfast_sagas');
   await client.end();
   return rows;
 }

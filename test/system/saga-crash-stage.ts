@@ -15,6 +15,13 @@ export const failpoints: readonly string[] = [
   ...['undo reserve', 'undo stock', 'undo credit'],
 ].flatMap((place) => [`${place} before`, `${place} after`]);
 
+/** What is read of a saga's record. */
+export interface CrashRecord {
+  readonly id: string;
+  readonly status: string;
+  readonly reason: string | null;
+}
+
 /** What the participants' books and the journal say. */
 export interface CrashReport {
   readonly completed: number;
@@ -148,7 +155,10 @@ export class CrashStage {
   }
 
   /** Compare what the journal says with what the participants did. */
-  audit(records: readonly { readonly id: string; readonly status: string }[]): CrashReport {
+  audit(records: readonly CrashRecord[]): CrashReport {
+    for (const { id, reason } of records.filter(({ status }) => status === 'parked')) {
+      console.log(`${id} is parked: ${reason}`);
+    }
     const ended = new Map(records.map(({ id, status }) => [id, status]));
     const live = new Map<string, number>();
     const rows = this.#books

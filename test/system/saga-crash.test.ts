@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3';
 import { afterAll, describe, expect, it } from 'vitest';
 import { playRounds, roundsFromEnvironment, crashSeed as seed } from './saga-crash-rounds.ts';
-import { CrashStage, nothingWrong } from './saga-crash-stage.ts';
+import { type CrashRecord, CrashStage, nothingWrong } from './saga-crash-stage.ts';
 
 const rounds = roundsFromEnvironment();
 const stage = new CrashStage();
@@ -13,9 +13,9 @@ describe('sagas on SQLite under kill -9', () => {
     const start = performance.now();
     const deaths = await playRounds(stage, rounds, seed);
     const journal = new Database(stage.journal);
-    const records = journal.prepare('SELECT id, status FROM holdfast_sagas').all();
+    const records = journal.prepare('SELECT id, status, reason FROM holdfast_sagas').all();
     journal.close();
-    const report = stage.audit(records as { id: string; status: string }[]);
+    const report = stage.audit(records as CrashRecord[]);
     const seconds = Math.round((performance.now() - start) / 1_000);
     console.log(`SEED=${seed}`, {
       ...deaths,

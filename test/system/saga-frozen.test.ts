@@ -3,12 +3,12 @@ import postgres from 'pg';
 import { afterEach, describe, expect, it } from 'vitest';
 import { describeServer } from '../servers/describe-server.ts';
 import { postgres as postgresServer } from '../servers/postgres.ts';
-import { CrashStage, type CrashWorker, nothingWrong } from './saga-crash-stage.ts';
+import { type CrashRecord, CrashStage, type CrashWorker, nothingWrong } from './saga-crash-stage.ts';
 
 let stage: CrashStage | undefined;
 afterEach(() => stage?.end());
 
-type Records = readonly { readonly id: string; readonly status: string }[];
+type Records = readonly CrashRecord[];
 
 /** A write as a worker heard of it. */
 interface Write {
@@ -82,7 +82,7 @@ describe('a frozen worker', () => {
     stage = own;
     await freeze(5, own, async () => {
       const journal = new Database(own.journal);
-      const records = journal.prepare('SELECT id, status FROM holdfast_sagas').all() as Records;
+      const records = journal.prepare('SELECT id, status, reason FROM holdfast_sagas').all() as Records;
       journal.close();
       return records;
     });
@@ -96,7 +96,7 @@ describeServer(postgresServer, (server) => {
     await freeze(5, own, async () => {
       const client = new postgres.Client({ connectionString: server().url.href });
       await client.connect();
-      const { rows } = await client.query('SELECT id, status FROM holdfast_sagas');
+      const { rows } = await client.query('SELECT id, status, reason FROM holdfast_sagas');
       await client.end();
       return rows;
     });

@@ -20,17 +20,12 @@ const misfit = {
 
 /** Mistakes that engines of this kind really make. The simulation must find every one. */
 export const mutants: readonly Mutant[] = [
-  {
-    name: 'a step is written down before it has its effect',
-    changes: [
-      {
-        file: 'saga/attempts.ts',
-        from: 'round.then(',
-        to: 'settle({ value: 1 }); round.then(',
-      },
-      { file: 'saga/attempts.ts', from: 'this.#underWay > 0 && !(await', to: 'maxPayload < 0 && !(await' },
-    ],
-  },
+  mutant(
+    'a step is written down before it has its effect',
+    'saga/attempts.ts',
+    'settled.then(',
+    'resolve(this.#done(1)); settled.then(',
+  ),
   mutant(
     'undos run in the order of the steps',
     'saga/decide.ts',
@@ -80,13 +75,13 @@ export const mutants: readonly Mutant[] = [
   mutant('retries have no end', 'saga/judge.ts', '&& rounds < maxRounds', '&& (rounds < maxRounds || true)'),
   mutant(
     'the key has the attempt in it',
-    'saga/step-work.ts',
+    'saga/task.ts',
     'key: keyOf(task, operation),',
     "key: keyOf(task, operation) + '/' + attempt,",
   ),
   mutant(
     'the key has the claim in it',
-    'saga/step-work.ts',
+    'saga/task.ts',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source text
     '/${step.name}/',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is source text
@@ -94,15 +89,15 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'an undo has the key of its step',
-    'saga/step-work.ts',
+    'saga/task.ts',
     'key: keyOf(task, operation),',
     "key: keyOf(task, 'do'),",
   ),
   mutant(
     'an undo does not wait until its step has ended',
     'saga/attempts.ts',
-    'this.#underWay > 0 && !(await',
-    'maxPayload < 0 && !(await',
+    'if (this.#underWay > 0 && !(await',
+    'if (this.#underWay > 99 && !(await',
   ),
   mutant(
     'what another process began is not in doubt',
@@ -113,8 +108,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'a worker goes on when its write was fenced off',
     'saga/record-writer.ts',
-    'if (written === undefined && (tries === 1',
-    'if (written === undefined && tries > 99 && (tries === 1',
+    '(written === undefined ? this.#lose() :',
+    '(written === undefined ? this.#advanceTo(change, 0) :',
   ),
   mutant(
     'a store does not fence',
@@ -137,8 +132,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'a write that failed is taken for written',
     'saga/record-writer.ts',
-    "await this.#shared.store.call('update', (store) => store.update(record));",
-    "await this.#shared.store.call('update', (store) => store.update(record)).catch(() => ({ requests: 0 }));",
+    '(error) => this.#writeAgain(change, error),',
+    '() => this.#advanceTo(change, 0),',
   ),
   mutant(
     'an operator turns a saga forward again',
@@ -234,8 +229,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'a step that is to be done once is not written down as begun',
     'saga/once-work.ts',
-    'if (!(await task.intend()))',
-    'if (task.halt.aborted)',
+    'await task.intend(task.step.name);',
+    '!task.halt.aborted;',
   ),
   mutant(
     'a step that is to be done once is tried again in doubt',
