@@ -2,6 +2,7 @@ import { abortController } from '../core/abort-controller.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Admission, IncomingHead } from './admit.ts';
+import { type AnswerFilter, FilteredDoor } from './answer-filter.ts';
 import type { Door } from './door.ts';
 import { AddedHeaders, type RequestHeaders } from './headers.ts';
 import { readUpTo } from './request-body.ts';
@@ -57,6 +58,23 @@ export interface Exchange {
   readBody(limit?: number): Promise<Buffer>;
   /** Aborts when the client goes away before its answer is whole. Made when first read. */
   readonly signal: AbortSignal;
+  /** Change or watch the answer on its way out, whoever gives it. Of several filters the one added last sees it first. */
+  filterAnswer(filter: AnswerFilter): void;
+  /** Be told once when the exchange is over, however it ends. The callback must not throw. */
+  onFinished(callback: (outcome: ExchangeOutcome) => void): void;
+}
+
+/** How an exchange ended. */
+export interface ExchangeOutcome {
+  /** What was answered; 499 when the client went away before any answer. */
+  readonly status: number;
+  /** Bytes of the answer's body, as whoever gave the answer counts them. */
+  readonly bytes: number;
+  /** The service that was asked, if one was. */
+  readonly service: string | undefined;
+  /** Id of the instance that answered, or the origin of a fixed upstream. */
+  readonly instance: string | undefined;
+  readonly error: unknown;
 }
 
 /**
@@ -116,7 +134,12 @@ export class HttpExchange implements Exchange {
   readonly peerAddress: string;
   readonly trusted: boolean;
   readonly bodyLength: number | undefined;
-  readonly door: Door;
+  /** Serves a copy from the guard on that this exchange has got to. Set by whoever serves it. */
+  serveRest: ((copy: HttpExchange) => Promise<void>) | undefined;
+  /** How many guards have been asked. */
+  step = 0;
+  /** Where the answer goes, through every filter. */
+  door: Door;
   readonly record: ExchangeRecord;
   params: Readonly<Record<string, string>> = noParams;
   route = '';
@@ -128,6 +151,8 @@ export class HttpExchange implements Exchange {
   #controller: AbortController | undefined;
   #gone: Error | undefined;
   #unheard = false;
+  #finished = false;
+  #onFinished: ((outcome: ExchangeOutcome) => void)[] | undefined;
   readonly #waiting: Set<(reason: Error) => void> = new Set();
   readonly #makeId: () => string;
 
@@ -178,6 +203,36 @@ export class HttpExchange implements Exchange {
       if (this.#gone !== undefined) this.#controller.abort(this.#gone);
     }
     return this.#controller.signal;
+  }
+
+  filterAnswer(filter: AnswerFilter): void {
+    const changing: AnswerFilter = (head) => {
+      const through = filter(head);
+      this.record.status = head.status;
+      return through;
+    };
+    const filtered = new FilteredDoor(this.door, changing, (error) => {
+      this.record.error ??= error;
+    });
+    this.door = filtered;
+    this.onFinished(() => filtered.close());
+  }
+
+  onFinished(callback: (outcome: ExchangeOutcome) => void): void {
+    if (this.#finished) {
+      callback(this.record);
+      return;
+    }
+    this.#onFinished ??= [];
+    this.#onFinished.push(callback);
+  }
+
+  /** The exchange is over. */
+  finish(): void {
+    this.#finished = true;
+    const callbacks = this.#onFinished;
+    this.#onFinished = undefined;
+    for (const callback of callbacks ?? []) callback(this.record);
   }
 
   readBody(limit = 1_048_576): Promise<Buffer> {

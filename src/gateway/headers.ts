@@ -34,6 +34,12 @@ const none: ReadonlySet<string> = new Set();
 const validName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const validValue = /^[\t\x20-\x7e\x80-\xff]*$/;
 
+/** @throws TypeError when the name or value could not stand in a header. */
+function mustFit(name: string, value: string): void {
+  if (validName.test(name) && validValue.test(value)) return;
+  throw new TypeError(`the header ${JSON.stringify(name)} cannot have this name or value`);
+}
+
 /** The names, in lower case, that a `Connection` value lists, other than the two that say nothing of headers. */
 export function connectionOptions(value: string): ReadonlySet<string> {
   if (value === 'keep-alive' || value === 'close') return none;
@@ -182,10 +188,18 @@ export class RequestHeaders {
    * @throws TypeError when the name or value could not stand in a header.
    */
   set(name: string, value: string): void {
-    if (!validName.test(name) || !validValue.test(value)) {
-      throw new TypeError(`the header ${JSON.stringify(name)} cannot have this name or value`);
-    }
+    mustFit(name, value);
     this.delete(name);
+    this.append(name, value);
+  }
+
+  /**
+   * Add a field beside those of the same name.
+   *
+   * @throws TypeError when the name or value could not stand in a header.
+   */
+  append(name: string, value: string): void {
+    mustFit(name, value);
     this.#own();
     this.#raw.push(name, value);
     this.#names.push(name.toLowerCase());
@@ -233,9 +247,7 @@ export class AddedHeaders {
 
   /** Add a field beside the upstream's own. */
   append(name: string, value: string): void {
-    if (!validName.test(name) || !validValue.test(value)) {
-      throw new TypeError(`the header ${JSON.stringify(name)} cannot have this name or value`);
-    }
+    mustFit(name, value);
     this.#list.push(name, value);
   }
 }

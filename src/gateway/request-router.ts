@@ -268,11 +268,13 @@ export class RequestRouter implements AsyncDisposable {
   }
 
   #finished(record: ExchangeRecord, exchange: HttpExchange | undefined): void {
+    // Nobody was answered: the client went away before.
+    if (record.status === 0) record.status = 499;
+    exchange?.finish();
     if (!this.#emitter.wants('finished')) return;
-    const { startedAt, status, ...rest } = record;
+    const { startedAt, ...rest } = record;
     this.#emitter.emit('finished', {
       ...rest,
-      status: status === 0 ? 499 : status,
       duration: this.#runtime.clock.now() - startedAt,
       requestId: exchange?.headers.get('x-request-id'),
     });

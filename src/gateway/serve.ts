@@ -34,20 +34,41 @@ export interface ServeContext {
 export type Upgradable = Pick<UpgradeRequest, 'socket' | 'detach'>;
 
 /** Serve an exchange. Never rejects: what goes wrong becomes the answer. */
-export async function serve(
+export function serve(
   context: ServeContext,
   exchange: HttpExchange,
   upgradable: Upgradable | undefined,
 ): Promise<void> {
   try {
-    const { route, params, preflight } = findRoute(context.routes, exchange);
+    const found = findRoute(context.routes, exchange);
+    const { route } = found;
     exchange.route = route.pattern;
-    exchange.params = params;
+    exchange.params = found.params;
     exchange.record.route = route.pattern;
+    if (context.guards.length + route.guards.length > 0) {
+      exchange.serveRest = (copy) => serveRoute(context, copy, found, exchange.step, undefined);
+    }
+    return serveRoute(context, exchange, found, 0, upgradable);
+  } catch (error) {
+    refuse(context, exchange.door, exchange.record, error, exchange);
+    return Promise.resolve();
+  }
+}
+
+/** @param from how many guards are left out, because they were asked already. */
+async function serveRoute(
+  context: ServeContext,
+  exchange: HttpExchange,
+  { route, preflight }: FoundRoute,
+  from: number,
+  upgradable: Upgradable | undefined,
+): Promise<void> {
+  try {
+    const { guards } = context;
     const patience = patienceOf(context, route);
-    if (await guarded(exchange, context.guards, patience)) return;
+    if (await guarded(exchange, guards, from, patience)) return;
     if (preflight) throw methodNotAllowed(context.routes, exchange);
-    if (await guarded(exchange, route.guards, patience)) return;
+    if (await guarded(exchange, route.guards, from - guards.length, patience)) return;
     const response = await answer(context, exchange, route, upgradable);
     if (response !== undefined) await sendResponse(exchange, response, patience);
   } catch (error) {
@@ -77,14 +98,16 @@ function methodNotAllowed(routes: RouteTable<Route>, { host, path, method }: Htt
   return new ProblemError(405, `${method} is not among ${allow}`, { headers: { allow } });
 }
 
-/** Run guards in order; true when one has answered. */
+/** Run guards in order, from the given one on; true when one has answered. */
 async function guarded(
   exchange: HttpExchange,
   guards: readonly Guard[],
+  from: number,
   patience: Patience,
 ): Promise<boolean> {
-  for (const guard of guards) {
-    const result = guard(exchange);
+  for (let index = Math.max(0, from); index < guards.length; index += 1) {
+    exchange.step += 1;
+    const result = guards[index]!(exchange);
     // A guard that answers at once costs no turn of the microtask queue.
     const response = result instanceof Promise ? await result : result;
     if (!(response instanceof Response)) continue;
