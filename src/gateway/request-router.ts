@@ -131,7 +131,7 @@ export class RequestRouter implements AsyncDisposable {
   route(pattern: string, options: RouteOptions): this {
     const { timeouts, registry } = this.#options;
     const route: Route = compileRoute(pattern, options, timeouts, registry !== undefined);
-    this.#context.routes.add(pattern, route);
+    this.#context.routes.add(pattern, route, route);
     return this;
   }
 

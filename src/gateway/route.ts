@@ -2,6 +2,7 @@ import { InvalidOptionsError } from '../core/errors.ts';
 import { describe } from '../core/options.ts';
 import type { Policy } from '../core/policy.ts';
 import { compileParts, type Part } from './compose.ts';
+import { type Condition, compileConditions } from './conditions.ts';
 import type { Exchange, Guard } from './exchange.ts';
 import type { PathChange } from './outbound.ts';
 import {
@@ -22,6 +23,8 @@ export type Destination =
 /** A route, checked and ready. */
 export interface Route {
   readonly pattern: string;
+  readonly priority: number | undefined;
+  readonly conditions: readonly Condition[];
   readonly destination: Destination;
   readonly change: PathChange;
   readonly guards: readonly Guard[];
@@ -53,6 +56,8 @@ export function compileRoute(
   const { policy } = parsed;
   return {
     pattern,
+    priority: parsed.priority,
+    conditions: compileConditions(parsed.when),
     destination,
     change: { rewrite: parsed.rewrite, stripPrefix: parsed.stripPrefix },
     guards: parsed.guards,

@@ -11,6 +11,7 @@ import {
 import type { Policy } from '../core/policy.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Resolver } from '../ports/resolver.ts';
+import { conditionsSchema, type RouteConditions } from './conditions.ts';
 import type { Exchange, Guard } from './exchange.ts';
 import type { PathRules } from './path.ts';
 import { defaultDeniedUpstreams } from './upstream-address.ts';
@@ -81,6 +82,10 @@ export interface ComposePart {
 
 /** What to do with the requests of a route. Exactly one of `service`, `url`, `compose` and `handle`. */
 export interface RouteOptions {
+  /** What the request has to have besides the pattern. Default: nothing. */
+  readonly when?: RouteConditions | undefined;
+  /** Routes with a higher one come before all others, however specific those are. A whole number. Default 0. */
+  readonly priority?: number | undefined;
   /** Forward to an instance of this service. */
   readonly service?: string | ((exchange: Exchange) => string) | undefined;
   /** Forward to this origin, such as `http://127.0.0.1:3000`. */
@@ -203,6 +208,8 @@ export interface ResolvedRouteOptions extends Omit<RouteOptions, 'compose' | 'ti
 }
 
 const routeSchema = z.strictObject({
+  when: conditionsSchema.optional(),
+  priority: z.int().optional(),
   service: z.union([nameOption(), functionOption<(exchange: Exchange) => string>()]).optional(),
   url: z.string().optional(),
   compose: z.record(partName, z.union([z.string(), partSchema])).optional(),

@@ -6,7 +6,8 @@ import { warnOf } from '../core/log.ts';
 import { composeAnswer } from './compose.ts';
 import type { Door } from './door.ts';
 import type { ExchangeRecord, Guard, HttpExchange } from './exchange.ts';
-import type { Match, RouteTable } from './match.ts';
+import { type FoundRoute, findRoute, noRoute } from './find-route.ts';
+import type { RouteTable } from './match.ts';
 import { outboundHeaders, outboundPath } from './outbound.ts';
 import type { PathRules } from './path.ts';
 import { problemOf } from './problem.ts';
@@ -20,6 +21,7 @@ import { joinConnections, requestedProtocol, type UpgradeRequest } from './upgra
 
 /** What serving needs of the router. */
 export interface ServeContext {
+  /** Replaced as a whole. */
   readonly routes: RouteTable<Route>;
   readonly guards: readonly Guard[];
   readonly proxy: ProxyContext;
@@ -59,7 +61,7 @@ export function serve(
 async function serveRoute(
   context: ServeContext,
   exchange: HttpExchange,
-  { route, preflight }: FoundRoute,
+  { route, preflight }: FoundRoute<Route>,
   from: number,
   upgradable: Upgradable | undefined,
 ): Promise<void> {
@@ -67,35 +69,13 @@ async function serveRoute(
     const { guards } = context;
     const patience = patienceOf(context, route);
     if (await guarded(exchange, guards, from, patience)) return;
-    if (preflight) throw methodNotAllowed(context.routes, exchange);
+    if (preflight) throw noRoute(context.routes, exchange);
     if (await guarded(exchange, route.guards, from - guards.length, patience)) return;
     const response = await answer(context, exchange, route, upgradable);
     if (response !== undefined) await sendResponse(exchange, response, patience);
   } catch (error) {
     refuse(context, exchange.door, exchange.record, error, exchange);
   }
-}
-
-interface FoundRoute extends Match<Route> {
-  /** Whether it was found for the method that a CORS preflight asks about. */
-  readonly preflight: boolean;
-}
-
-function findRoute(routes: RouteTable<Route>, exchange: HttpExchange): FoundRoute {
-  const { method, host, path, headers } = exchange;
-  const match = routes.find(method, host, path);
-  if (match !== undefined) return { ...match, preflight: false };
-  const asked = method === 'OPTIONS' ? headers.get('access-control-request-method') : undefined;
-  const preflight = asked === undefined ? undefined : routes.find(asked, host, path);
-  if (preflight !== undefined) return { ...preflight, preflight: true };
-  throw methodNotAllowed(routes, exchange);
-}
-
-function methodNotAllowed(routes: RouteTable<Route>, { host, path, method }: HttpExchange): ProblemError {
-  const methods = routes.methodsOf(host, path);
-  if (methods.length === 0) return new ProblemError(404, 'no route leads here');
-  const allow = methods.join(', ');
-  return new ProblemError(405, `${method} is not among ${allow}`, { headers: { allow } });
 }
 
 /** Run guards in order, from the given one on; true when one has answered. */
