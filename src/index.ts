@@ -112,6 +112,7 @@ export {
   RequestRouter,
   type RequestRouterEvents,
   type RequestRouterOptions,
+  type RouteConditions,
   type RouteOptions,
   type RouterLimits,
   type RouterListening,
@@ -120,6 +121,7 @@ export {
   rateLimit,
   type UpstreamFailed,
   type UpstreamTimeouts,
+  type ValueCondition,
 } from './gateway/index.ts';
 export type { CircuitNotice, CircuitStore } from './ports/circuit-store.ts';
 export type { ConfigContent, ConfigLayer, ConfigScope, ConfigSource } from './ports/config-source.ts';

@@ -1,4 +1,5 @@
 export type { AnswerFilter, AnswerHead, AnswerHeaders, BodyWatcher } from './answer-filter.ts';
+export type { RouteConditions, ValueCondition } from './conditions.ts';
 export type { Exchange, ExchangeOutcome, Guard, GuardResult, Principal } from './exchange.ts';
 export { type CorsOptions, cors } from './guards/cors.ts';
 export { type JsonWebKeySet, type JwtOptions, jwt } from './guards/jwt.ts';
