@@ -24,6 +24,12 @@ export class Results {
     return median(this.raw(contender));
   }
 
+  /** The same rounds, seen by one of the numbers that each of them gave. */
+  by(column) {
+    const pick = (rounds) => rounds.map((round) => round[column]);
+    return new Results(Object.fromEntries(Object.entries(this.#rounds).map(([name, r]) => [name, pick(r)])));
+  }
+
   /** What a contender costs more than the bare call. */
   above(contender) {
     const base = this.raw(bare);
@@ -52,8 +58,8 @@ export class Results {
 export function judge(suite, results) {
   return suite.targets
     .filter(({ scenario }) => results.has(scenario))
-    .map(({ scenario, says, value, limit, unit }) => {
+    .map(({ scenario, says, value, limit, unit, atLeast = false }) => {
       const measured = value(results.get(scenario));
-      return { says, measured, limit, unit, met: measured <= limit };
+      return { says, measured, limit, unit, atLeast, met: atLeast ? measured >= limit : measured <= limit };
     });
 }
