@@ -182,8 +182,9 @@ export class UpstreamCall {
     this.rawHeaders = headers;
     this.#resume = resume;
     this.#answer(this);
-    // A 304 may announce the length of what it does not send; undici takes that for a body that broke off.
-    if (status === 304) this.#settle('complete');
+    // A 304 may announce the length of what it does not send, and a 204 may do so wrongly; undici takes that for a body
+    // that broke off. The client knows the answer to be whole, and may have asked for something else on its connection.
+    if (status === 304 || status === 204) this.#settle('complete');
     return true;
   }
 
