@@ -10,6 +10,7 @@ import { type AdmissionRules, admit, type IncomingHead } from './admit.ts';
 import type { Door } from './door.ts';
 import { beginRecord, type ExchangeRecord, type Guard, HttpExchange } from './exchange.ts';
 import { Upstreams } from './forward.ts';
+import { parseListenOptions } from './listen-options.ts';
 import { RouteTable } from './match.ts';
 import { NodeDoor, nodeHead, UpgradeDoor } from './node-door.ts';
 import {
@@ -170,10 +171,11 @@ export class RequestRouter implements AsyncDisposable {
   /**
    * Accept connections. May be called for several addresses.
    *
-   * @throws NotRunningError after stop; the system's error when the address cannot be had.
+   * @throws NotRunningError after stop; InvalidOptionsError; the system's error when the address cannot be had.
    */
-  async listen(options: ListenOptions): Promise<ListenAddress> {
+  async listen(given: ListenOptions): Promise<ListenAddress> {
     this.#assertRunning();
+    const options = parseListenOptions(given);
     const handlers = {
       onRequest: (request: IncomingMessage, response: ServerResponse, waits: boolean): void =>
         this.#serveNode(request, response, waits),
