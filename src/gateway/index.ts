@@ -5,20 +5,33 @@ export { type CorsOptions, cors } from './guards/cors.ts';
 export { type JsonWebKeySet, type JwtOptions, jwt } from './guards/jwt.ts';
 export { type RateLimitOptions, rateLimit } from './guards/rate-limit.ts';
 export type { AddedHeaders, HeaderList, RequestHeaders } from './headers.ts';
+export type { HealthOptions } from './health.ts';
 export type { ListenAddress, ListenOptions } from './node-server.ts';
 export type { PathRules } from './path.ts';
 export { type FetchInfo, RequestRouter, type RouterStopOptions } from './request-router.ts';
+export type { RouteDefinition } from './route-set.ts';
+export type {
+  MirrorOptions,
+  RedirectOptions,
+  ServiceSubset,
+  SplitShare,
+  StickyKey,
+} from './route-types.ts';
 export type {
   RequestFinished,
+  RequestMirrored,
   RequestRefused,
   RequestRouterEvents,
   RouterListening,
   RouterStopped,
+  RoutesReplaced,
   UpstreamFailed,
 } from './router-events.ts';
 export type {
   ComposePart,
+  PolicyChoice,
   RequestRouterOptions,
+  RouteHandler,
   RouteOptions,
   RouterLimits,
   UpstreamTimeouts,

@@ -2,12 +2,14 @@
 import { ProblemError } from '../core/errors.ts';
 import type { Exchange, HttpExchange } from './exchange.ts';
 import { endsHere, takesTrailers } from './headers.ts';
-import { canonicalPath, fillTemplate, type PathRules, withoutPrefix } from './path.ts';
+import { canonicalPath, fillTemplate, type PathRules, withoutPrefix, withPrefix } from './path.ts';
 
 /** How a route changes the path. */
 export interface PathChange {
   readonly rewrite: string | ((exchange: Exchange) => string) | undefined;
   readonly stripPrefix: string | undefined;
+  /** Put in front of what is left; undefined for nothing. */
+  readonly addPrefix?: string | undefined;
 }
 
 /**
@@ -16,9 +18,10 @@ export interface PathChange {
  * @throws ProblemError 400 when the result would not be an acceptable path.
  */
 export function outboundPath(exchange: Exchange, change: PathChange, rules: PathRules): string {
-  const { rewrite, stripPrefix } = change;
+  const { rewrite, stripPrefix, addPrefix } = change;
   let { path, query } = exchange;
   if (stripPrefix !== undefined) path = canonicalPath(withoutPrefix(path, stripPrefix), rules);
+  if (addPrefix !== undefined) path = canonicalPath(withPrefix(path, addPrefix), rules);
   if (rewrite !== undefined) {
     const target =
       typeof rewrite === 'function'

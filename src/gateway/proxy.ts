@@ -13,6 +13,7 @@ import type { Pick as ChosenInstance, PickOutcome, Resolver } from '../ports/res
 import type { Upstreams } from './forward.ts';
 import { rawHeader } from './headers.ts';
 import { BodyStream } from './request-body.ts';
+import type { Target } from './target.ts';
 import {
   type CallEnding,
   type ForwardTimeouts,
@@ -20,11 +21,6 @@ import {
   unanswered,
   wasStale,
 } from './upstream-call.ts';
-
-/** Where a request goes: a service by name, or a fixed origin. */
-export type Target =
-  | { readonly service: string; readonly origin?: undefined }
-  | { readonly origin: string; readonly service?: undefined };
 
 /** A request to send on. */
 export interface Outbound {
@@ -189,7 +185,9 @@ class Attempts {
     if (target.service === undefined) return this.#callInstance(target.origin, undefined, attempt, signal);
     const { registry } = this.#context;
     if (registry === undefined) throw new NoInstanceError(target.service, 'the router has no registry');
-    const options = signal === undefined ? undefined : { exclude: this.#tried, signal };
+    const { only } = target;
+    const alone = signal === undefined && only === undefined;
+    const options = alone ? undefined : { exclude: this.#tried, only, signal };
     const picked = registry.pick(target.service, options);
     const pick = picked instanceof Promise ? await picked : picked;
     this.#tried.add(pick.instance.id);

@@ -1,37 +1,29 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Duration, milliseconds } from '../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
-import { NotRunningError, ProblemError } from '../core/errors.ts';
-import { InFlight } from '../core/lifecycle.ts';
+import { ProblemError } from '../core/errors.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
 import { addressSet } from './addresses.ts';
 import { type AdmissionRules, admit, type IncomingHead } from './admit.ts';
 import type { Door } from './door.ts';
 import { beginRecord, type ExchangeRecord, type Guard, HttpExchange } from './exchange.ts';
 import { Upstreams } from './forward.ts';
+import { healthAnswer } from './health.ts';
 import { parseListenOptions } from './listen-options.ts';
-import { RouteTable } from './match.ts';
 import { NodeDoor, nodeHead, UpgradeDoor } from './node-door.ts';
-import {
-  closeConnections,
-  closeListener,
-  type ListenAddress,
-  type ListenOptions,
-  listenOn,
-  makeServer,
-  pendingReads,
-} from './node-server.ts';
-import type { FailedAttempt } from './proxy.ts';
-import { compileRoute, type Route } from './route.ts';
+import { type ListenAddress, type ListenOptions, makeServer } from './node-server.ts';
+import type { FailedAttempt, ProxyContext } from './proxy.ts';
+import { type RouteDefinition, RouteSet } from './route-set.ts';
 import type { RequestRouterEvents } from './router-events.ts';
+import { RouterLife } from './router-life.ts';
 import {
   parseRouterOptions,
   type RequestRouterOptions,
   type ResolvedRouterOptions,
   type RouteOptions,
 } from './router-options.ts';
-import { refuse, type ServeContext, serve, type Upgradable } from './serve.ts';
+import { answerWith, refuse, type ServeContext, serve, type Upgradable } from './serve.ts';
 import { couldBeTunnel, serveAsPlain } from './upgrade.ts';
 import { WebDoor, webHead } from './web-door.ts';
 
@@ -43,7 +35,12 @@ export interface FetchInfo {
 
 /** Options of {@link RequestRouter.stop}. */
 export interface RouterStopOptions {
-  /** How long exchanges under way may take to end. Default 10 seconds. */
+  /**
+   * How long to go on accepting connections while `/readyz` says no already and each answer closes its connection, for
+   * balancers to look elsewhere. Default none.
+   */
+  readonly grace?: Duration | undefined;
+  /** How long exchanges under way may then take to end. Default 10 seconds. */
   readonly timeout?: Duration | undefined;
 }
 
@@ -58,59 +55,53 @@ export class RequestRouter implements AsyncDisposable {
   readonly #options: ResolvedRouterOptions;
   readonly #runtime: Runtime;
   readonly #emitter: Emitter<RequestRouterEvents>;
-  readonly #inFlight: InFlight = new InFlight();
-  readonly #servers: Set<Server> = new Set();
-  readonly #tunnels: Set<Socket> = new Set();
+  readonly #life: RouterLife;
   readonly #upstreams: Upstreams;
+  readonly #mirrors: Upstreams;
   readonly #rules: AdmissionRules;
   readonly #guards: Guard[] = [];
   readonly #context: ServeContext;
-  #state: 'running' | 'draining' | 'stopped' = 'running';
+  #routes: RouteSet;
   #stopping: Promise<void> | undefined;
 
   /** @throws InvalidOptionsError naming each option that is not acceptable. */
   constructor(options: RequestRouterOptions = {}) {
     const parsed = parseRouterOptions(options);
-    const { name, limits, paths, registry, trustedProxies } = parsed;
+    const { name, limits, paths, registry } = parsed;
     this.#options = parsed;
     this.#runtime = resolveRuntime(parsed.runtime);
     this.#emitter = new Emitter('request-router', name, this.#runtime.telemetry);
     const denied = addressSet(owner, 'deniedUpstreams', parsed.deniedUpstreams);
     this.#upstreams = new Upstreams({ ...limits, denied });
+    this.#mirrors = new Upstreams({ ...limits, denied });
     // Its own id in it: several routers of the same name may stand in a row without a loop.
     const pseudonym = `${name}-${this.#runtime.id().slice(0, 8)}`;
-    const trusted = trustedProxies && addressSet(owner, 'trustedProxies', trustedProxies);
-    this.#rules = {
-      paths,
-      pseudonym,
-      maxHeaders: limits.headers,
-      maxBody: limits.body,
-      trustedProxies: trusted,
-      identityHeaders: parsed.identityHeaders,
-    };
+    this.#rules = admissionRules(parsed, pseudonym);
+    this.#life = new RouterLife(this.#runtime.clock);
+    this.#routes = new RouteSet({ ...parsed, hasRegistry: registry !== undefined });
     this.#context = {
-      routes: new RouteTable(),
+      routes: this.#routes.table,
       guards: this.#guards,
-      proxy: {
-        registry,
-        upstreams: this.#upstreams,
-        runtime: this.#runtime,
-        onFailed: (route, failure) => this.#attemptFailed(route, failure),
+      proxy: this.#proxyContext(this.#upstreams, (route, failure) => this.#attemptFailed(route, failure)),
+      mirrors: {
+        // The outcome of a copy is told as a whole.
+        ...this.#proxyContext(this.#mirrors, () => {}),
+        onMirrored: (outcome) => this.#emitter.emit('mirrored', outcome),
       },
       paths,
       limits,
       via: `1.1 ${pseudonym}`,
-      onRefused: (record, status, reason) => {
-        if (!this.#emitter.wants('refused')) return;
-        const { method, path, route } = record;
-        this.#emitter.emit('refused', { method, path, route, status, reason });
-      },
+      onRefused: (record, status, reason) => this.#refused(record, status, reason),
     };
+  }
+
+  #proxyContext(upstreams: Upstreams, onFailed: ProxyContext['onFailed']): ProxyContext {
+    return { registry: this.#options.registry, upstreams, runtime: this.#runtime, onFailed };
   }
 
   /** Exchanges under way. */
   get active(): number {
-    return this.#inFlight.size;
+    return this.#life.inFlight.size;
   }
 
   /** Add guards that run for every route, in order, before the route's own. Returns this router. */
@@ -130,10 +121,22 @@ export class RequestRouter implements AsyncDisposable {
    * @throws InvalidOptionsError when the pattern or an option is not acceptable, or the pattern is declared already.
    */
   route(pattern: string, options: RouteOptions): this {
-    const { timeouts, registry } = this.#options;
-    const route: Route = compileRoute(pattern, options, timeouts, registry !== undefined);
-    this.#context.routes.add(pattern, route, route);
+    this.#routes.add(pattern, options);
     return this;
+  }
+
+  /**
+   * Put other routes in the place of all that there are, in one step: a request has the old routes or the new ones, and
+   * requests under way finish on those that they began with. A route that is declared as before stays the same one, with
+   * its policy and whatever it remembers. When one definition is not acceptable, nothing changes.
+   *
+   * @throws InvalidOptionsError naming each field that is not acceptable, such as `routes.3.pattern`.
+   */
+  replace(routes: readonly RouteDefinition[]): void {
+    const { set, changes } = this.#routes.replacedBy(routes);
+    this.#routes = set;
+    this.#context.routes = set.table;
+    this.#emitter.emit('replaced', changes);
   }
 
   /** Subscribe to an event; returns the function that ends the subscription. */
@@ -156,8 +159,7 @@ export class RequestRouter implements AsyncDisposable {
       return;
     }
     const door = new UpgradeDoor(request, socket, head, this.#closing);
-    this.#tunnels.add(socket);
-    socket.once('close', () => this.#tunnels.delete(socket));
+    this.#life.addTunnel(socket);
     this.#serve(door, nodeHead(request), { socket, detach: () => door.detach() });
   };
 
@@ -174,7 +176,7 @@ export class RequestRouter implements AsyncDisposable {
    * @throws NotRunningError after stop; InvalidOptionsError; the system's error when the address cannot be had.
    */
   async listen(given: ListenOptions): Promise<ListenAddress> {
-    this.#assertRunning();
+    this.#life.assertRunning();
     const options = parseListenOptions(given);
     const handlers = {
       onRequest: (request: IncomingMessage, response: ServerResponse, waits: boolean): void =>
@@ -182,16 +184,9 @@ export class RequestRouter implements AsyncDisposable {
       onUpgrade: this.upgrade,
     };
     const server = makeServer(handlers, this.#options.limits.headerBytes, options.tls);
-    this.#servers.add(server);
-    try {
-      const address = await listenOn(server, options);
-      this.#emitter.emit('listening', { url: address.url });
-      return address;
-    } catch (error) {
-      this.#servers.delete(server);
-      this.#assertRunning();
-      throw error;
-    }
+    const address = await this.#life.listen(server, options);
+    this.#emitter.emit('listening', { url: address.url });
+    return address;
   }
 
   /**
@@ -199,7 +194,7 @@ export class RequestRouter implements AsyncDisposable {
    * still arrive on open connections meanwhile are served, and their connections closed.
    */
   stop(options: RouterStopOptions = {}): Promise<void> {
-    this.#stopping ??= this.#stop(milliseconds(options.timeout ?? '10s', 'timeout'));
+    this.#stopping ??= this.#stop(options);
     return this.#stopping;
   }
 
@@ -208,34 +203,15 @@ export class RequestRouter implements AsyncDisposable {
     return this.stop();
   }
 
-  async #stop(timeout: number): Promise<void> {
-    this.#state = 'draining';
-    const closed = [...this.#servers].map(closeListener);
-    const drained = await this.#drain(timeout);
-    this.#state = 'stopped';
-    for (const server of this.#servers) closeConnections(server);
-    for (const socket of this.#tunnels) socket.destroy();
-    await this.#upstreams.destroy();
-    await Promise.all(closed);
+  async #stop({ grace = 0, timeout = '10s' }: RouterStopOptions): Promise<void> {
+    const times = { grace: milliseconds(grace, 'grace'), timeout: milliseconds(timeout, 'timeout') };
+    const drained = await this.#life.stop(times, () =>
+      Promise.all([this.#upstreams.destroy(), this.#mirrors.destroy()]),
+    );
     this.#emitter.emit('stopped', { drained });
   }
 
-  /** Until nothing is under way, nor anything in the sockets that was sent before we looked. */
-  async #drain(timeout: number): Promise<boolean> {
-    const { clock } = this.#runtime;
-    const deadline = clock.now() + timeout;
-    do {
-      if (!(await this.#inFlight.drained(clock, Math.max(0, deadline - clock.now())))) return false;
-      await pendingReads();
-    } while (this.#inFlight.size > 0);
-    return true;
-  }
-
-  readonly #closing = (): boolean => this.#state !== 'running';
-
-  #assertRunning(): void {
-    if (this.#state !== 'running') throw new NotRunningError(owner, this.#state);
-  }
+  readonly #closing = (): boolean => this.#life.closing;
 
   #serveNode(request: IncomingMessage, response: ServerResponse, waits: boolean): void {
     this.#serve(
@@ -246,7 +222,7 @@ export class RequestRouter implements AsyncDisposable {
   }
 
   #serve(door: Door, head: IncomingHead, upgradable: Upgradable | undefined): void {
-    const leave = this.#inFlight.enter();
+    const leave = this.#life.inFlight.enter();
     const record = beginRecord(this.#runtime.clock, head);
     let exchange: HttpExchange | undefined;
     let ended = false;
@@ -259,14 +235,17 @@ export class RequestRouter implements AsyncDisposable {
     // The client was gone before the request came to us.
     if (ended) return;
     try {
-      if (this.#state === 'stopped') throw new ProblemError(503, 'the router has stopped');
+      if (this.#life.state === 'stopped') throw new ProblemError(503, 'the router has stopped');
       exchange = new HttpExchange(door, head, admit(head, this.#rules), record, this.#runtime);
     } catch (error) {
       door.closeAfter();
       refuse(this.#context, door, record, error, undefined);
       return;
     }
-    void serve(this.#context, exchange, upgradable);
+    const { health } = this.#options;
+    const healthy = health && healthAnswer(health, exchange, this.#life.state);
+    if (healthy === undefined) void serve(this.#context, exchange, upgradable);
+    else void answerWith(this.#context, exchange, healthy);
   }
 
   #finished(record: ExchangeRecord, exchange: HttpExchange | undefined): void {
@@ -282,7 +261,24 @@ export class RequestRouter implements AsyncDisposable {
     });
   }
 
+  #refused({ method, path, route }: ExchangeRecord, status: number, reason: string): void {
+    if (this.#emitter.wants('refused'))
+      this.#emitter.emit('refused', { method, path, route, status, reason });
+  }
+
   #attemptFailed(route: string, failure: FailedAttempt): void {
     if (this.#emitter.wants('upstreamFailed')) this.#emitter.emit('upstreamFailed', { route, ...failure });
   }
+}
+
+function admissionRules(options: ResolvedRouterOptions, pseudonym: string): AdmissionRules {
+  const { paths, limits, trustedProxies, identityHeaders } = options;
+  return {
+    paths,
+    pseudonym,
+    maxHeaders: limits.headers,
+    maxBody: limits.body,
+    trustedProxies: trustedProxies && addressSet(owner, 'trustedProxies', trustedProxies),
+    identityHeaders,
+  };
 }

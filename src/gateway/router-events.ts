@@ -42,6 +42,27 @@ export interface UpstreamFailed {
   readonly error: unknown;
 }
 
+/** A copy of a request is done with: what a mirror answered, or why it did not. */
+export interface RequestMirrored {
+  readonly route: string;
+  readonly service: string | undefined;
+  /** Id of the instance that got it, or the origin of a fixed upstream; undefined when nobody did. */
+  readonly instance: string | undefined;
+  readonly status: number | undefined;
+  /** `BulkheadFullError` when it was left out because as many were under way as may be. */
+  readonly error: unknown;
+}
+
+/** The routes were replaced. */
+export interface RoutesReplaced {
+  /** Patterns of routes that are new, or declared in another way than before. */
+  readonly added: readonly string[];
+  /** Patterns of routes that are gone, or declared in another way than before. */
+  readonly removed: readonly string[];
+  /** How many routes stayed as they were, with all that they remember. */
+  readonly kept: number;
+}
+
 /** The router accepts connections. */
 export interface RouterListening {
   readonly url: string;
@@ -58,6 +79,8 @@ export interface RequestRouterEvents {
   readonly finished: RequestFinished;
   readonly refused: RequestRefused;
   readonly upstreamFailed: UpstreamFailed;
+  readonly mirrored: RequestMirrored;
+  readonly replaced: RoutesReplaced;
   readonly listening: RouterListening;
   readonly stopped: RouterStopped;
 }

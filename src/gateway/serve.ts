@@ -8,23 +8,28 @@ import type { Door } from './door.ts';
 import type { ExchangeRecord, Guard, HttpExchange } from './exchange.ts';
 import { type FoundRoute, findRoute, noRoute } from './find-route.ts';
 import type { RouteTable } from './match.ts';
+import type { MirrorContext } from './mirror.ts';
 import { outboundHeaders, outboundPath } from './outbound.ts';
 import type { PathRules } from './path.ts';
 import { problemOf } from './problem.ts';
-import { type Outbound, type ProxyContext, send, type Target } from './proxy.ts';
+import { type Outbound, type ProxyContext, send } from './proxy.ts';
 import { relay, sendProblem, sendResponse } from './relay.ts';
 import { BodyStream, readUpTo, replayableBytes } from './request-body.ts';
 import type { Route } from './route.ts';
 import type { ResolvedLimits } from './router-options.ts';
+import { chooseShare } from './split.ts';
 import type { Patience } from './stall-watch.ts';
+import type { Target } from './target.ts';
 import { joinConnections, requestedProtocol, type UpgradeRequest } from './upgrade.ts';
 
 /** What serving needs of the router. */
 export interface ServeContext {
   /** Replaced as a whole. */
-  readonly routes: RouteTable<Route>;
+  routes: RouteTable<Route>;
   readonly guards: readonly Guard[];
   readonly proxy: ProxyContext;
+  /** For copies of requests, apart from the requests themselves. */
+  readonly mirrors: MirrorContext;
   readonly paths: PathRules;
   readonly limits: ResolvedLimits;
   /** This router's entry in `Via`. */
@@ -54,6 +59,20 @@ export function serve(
   } catch (error) {
     refuse(context, exchange.door, exchange.record, error, exchange);
     return Promise.resolve();
+  }
+}
+
+/** Give an answer to an exchange that is not for a route. */
+export async function answerWith(
+  context: ServeContext,
+  exchange: HttpExchange,
+  response: Response | Promise<Response>,
+): Promise<void> {
+  try {
+    const { clock } = context.proxy.runtime;
+    await sendResponse(exchange, await response, { clock, idle: 30_000 });
+  } catch (error) {
+    refuse(context, exchange.door, exchange.record, error, exchange);
   }
 }
 
@@ -120,14 +139,23 @@ async function answer(
         timeouts: route.timeouts,
         maxPart: context.limits.part,
       });
+    case 'redirect': {
+      const { status, locate } = destination.redirect;
+      return new Response(null, { status, headers: { location: locate(exchange) } });
+    }
+    case 'split': {
+      const target = chooseShare(destination.split, exchange, context.proxy.runtime.random);
+      exchange.record.service = target.service;
+      return forward(context, exchange, route, target, upgradable);
+    }
     case 'service': {
-      const { service } = destination;
+      const { service, only } = destination;
       const name = typeof service === 'function' ? service(exchange) : service;
       if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name)) {
         throw new ProblemError(400, 'the request asks for no acceptable service');
       }
       exchange.record.service = name;
-      return forward(context, exchange, route, { service: name }, upgradable);
+      return forward(context, exchange, route, { service: name, only }, upgradable);
     }
     case 'origin':
       return forward(context, exchange, route, { origin: destination.origin }, upgradable);
@@ -155,6 +183,7 @@ async function forward(
     onHints: (hints) => exchange.door.hint(hints.map((part) => part.toString('latin1'))),
     client: exchange,
   };
+  route.mirror?.copy(context.mirrors, outbound);
   const given = await send(context.proxy, outbound);
   if (given instanceof Response) return given;
   exchange.record.instance = given.instance;
