@@ -1,14 +1,16 @@
 export type { AnswerFilter, AnswerHead, AnswerHeaders, BodyWatcher } from './answer-filter.ts';
 export type { RouteConditions, ValueCondition } from './conditions.ts';
 export type { Exchange, ExchangeOutcome, Guard, GuardResult, Principal } from './exchange.ts';
+export type { ExplainedDestination, ExplainedShare, PassedOver, RouteExplanation } from './explain.ts';
 export { type CorsOptions, cors } from './guards/cors.ts';
 export { type JsonWebKeySet, type JwtOptions, jwt } from './guards/jwt.ts';
 export { type RateLimitOptions, rateLimit } from './guards/rate-limit.ts';
 export type { AddedHeaders, HeaderList, RequestHeaders } from './headers.ts';
 export type { HealthOptions } from './health.ts';
+export type { ImaginedRequest } from './imagined.ts';
 export type { ListenAddress, ListenOptions } from './node-server.ts';
 export type { PathRules } from './path.ts';
-export { type FetchInfo, RequestRouter, type RouterStopOptions } from './request-router.ts';
+export { type FetchInfo, RequestRouter } from './request-router.ts';
 export type { RouteDefinition } from './route-set.ts';
 export type {
   MirrorOptions,
@@ -27,6 +29,7 @@ export type {
   RoutesReplaced,
   UpstreamFailed,
 } from './router-events.ts';
+export type { RouterStopOptions } from './router-life.ts';
 export type {
   ComposePart,
   PolicyChoice,

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { type Duration, milliseconds } from '../core/duration.ts';
+import { milliseconds } from '../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
 import { ProblemError } from '../core/errors.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
@@ -8,15 +8,17 @@ import { addressSet } from './addresses.ts';
 import { type AdmissionRules, admit, type IncomingHead } from './admit.ts';
 import type { Door } from './door.ts';
 import { beginRecord, type ExchangeRecord, type Guard, HttpExchange } from './exchange.ts';
+import type { RouteExplanation } from './explain.ts';
 import { Upstreams } from './forward.ts';
 import { healthAnswer } from './health.ts';
+import { explainRequest, type ImaginedRequest } from './imagined.ts';
 import { parseListenOptions } from './listen-options.ts';
 import { NodeDoor, nodeHead, UpgradeDoor } from './node-door.ts';
 import { type ListenAddress, type ListenOptions, makeServer } from './node-server.ts';
 import type { FailedAttempt, ProxyContext } from './proxy.ts';
 import { type RouteDefinition, RouteSet } from './route-set.ts';
 import type { RequestRouterEvents } from './router-events.ts';
-import { RouterLife } from './router-life.ts';
+import { RouterLife, type RouterStopOptions } from './router-life.ts';
 import {
   parseRouterOptions,
   type RequestRouterOptions,
@@ -31,17 +33,6 @@ import { WebDoor, webHead } from './web-door.ts';
 export interface FetchInfo {
   /** Address of the client. Default `unknown`. */
   readonly clientAddress?: string | undefined;
-}
-
-/** Options of {@link RequestRouter.stop}. */
-export interface RouterStopOptions {
-  /**
-   * How long to go on accepting connections while `/readyz` says no already and each answer closes its connection, for
-   * balancers to look elsewhere. Default none.
-   */
-  readonly grace?: Duration | undefined;
-  /** How long exchanges under way may then take to end. Default 10 seconds. */
-  readonly timeout?: Duration | undefined;
 }
 
 const owner = 'RequestRouter';
@@ -137,6 +128,16 @@ export class RequestRouter implements AsyncDisposable {
     this.#routes = set;
     this.#context.routes = set.table;
     this.#emitter.emit('replaced', changes);
+  }
+
+  /**
+   * What the router would do with a request, and why: the route, what it leads to, and which routes were near. Nothing
+   * is sent and no guard is asked, but functions of routes are called (those that give a service, a path, a policy, a
+   * key or a condition), and a service's instance is picked, without effect on balancing.
+   */
+  explain(request: Request | ImaginedRequest): Promise<RouteExplanation> {
+    const context = { ...this.#context, registry: this.#options.registry };
+    return explainRequest(context, request, this.#rules, this.#runtime);
   }
 
   /** Subscribe to an event; returns the function that ends the subscription. */

@@ -2,6 +2,7 @@
 import type { Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../core/clock.ts';
+import type { Duration } from '../core/duration.ts';
 import { NotRunningError } from '../core/errors.ts';
 import { InFlight } from '../core/lifecycle.ts';
 import {
@@ -15,6 +16,17 @@ import {
 
 /** `leaving` still accepts connections, but says that it will not for long. */
 export type RouterState = 'running' | 'leaving' | 'draining' | 'stopped';
+
+/** Options of {@link RequestRouter.stop}. */
+export interface RouterStopOptions {
+  /**
+   * How long to go on accepting connections while `/readyz` says no already and each answer closes its connection, for
+   * balancers to look elsewhere. Default none.
+   */
+  readonly grace?: Duration | undefined;
+  /** How long exchanges under way may then take to end. Default 10 seconds. */
+  readonly timeout?: Duration | undefined;
+}
 
 /** How long to wait for what, in milliseconds. */
 export interface StopTimes {
