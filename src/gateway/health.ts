@@ -1,5 +1,4 @@
 /** What tells orchestrators and balancers whether the router lives, and whether it wants requests. */
-import { messageOf } from '../core/holdfast-error.ts';
 import { warnOf } from '../core/log.ts';
 import { functionOption, z } from '../core/options.ts';
 import type { RouterState } from './router-life.ts';
@@ -55,7 +54,7 @@ async function checked(check: () => boolean | Promise<boolean>): Promise<Respons
     return answer(503, { status: 'not ready' });
   } catch (error) {
     warnOf('the readiness check of a router threw', error);
-    return answer(503, { status: 'not ready', reason: messageOf(error) });
+    return answer(503, { status: 'not ready' });
   }
 }
 
