@@ -6,7 +6,12 @@ import type { BlockList } from 'node:net';
 import { Client, type Dispatcher, Pool } from 'undici';
 import { BulkheadFullError } from '../core/errors.ts';
 import { checkedLookup, refuseAddress } from './upstream-address.ts';
-import { UpstreamCall, type UpstreamRequest, type UsedConnection } from './upstream-call.ts';
+import {
+  type CallListener,
+  UpstreamCall,
+  type UpstreamRequest,
+  type UsedConnection,
+} from './upstream-call.ts';
 
 /** Options of {@link Upstreams}. */
 export interface UpstreamsOptions {
@@ -66,10 +71,10 @@ export class Upstream {
    *
    * @throws BulkheadFullError when as many requests wait as may wait.
    */
-  call(request: UpstreamRequest): UpstreamCall {
+  call(request: UpstreamRequest, listener: CallListener): UpstreamCall {
     if (this.active >= this.#limit) throw new BulkheadFullError(this.origin, this.#limit, 0);
     this.active += 1;
-    const call = new UpstreamCall(this, request);
+    const call = new UpstreamCall(this, request, listener);
     this.#pool.dispatch(
       {
         method: request.method,

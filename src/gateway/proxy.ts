@@ -16,6 +16,7 @@ import { BodyStream } from './request-body.ts';
 import type { Target } from './target.ts';
 import {
   type CallEnding,
+  type CallListener,
   type ForwardTimeouts,
   type UpstreamCall,
   unanswered,
@@ -217,9 +218,10 @@ class Attempts {
     signal: AbortSignal | undefined,
   ): Promise<UpstreamCall> {
     for (let repeats = 0; ; repeats += 1) {
-      const call = this.#begin(origin, pick);
+      const attempt = new AwaitedAnswer();
+      const call = this.#begin(origin, pick, attempt);
       try {
-        await this.#headersOf(call, signal);
+        await this.#headersOf(call, attempt.answered, signal);
         if (pick !== undefined) call.whenEnded((ending) => tell(pick, outcomeOf(ending, call.status)));
         return call;
       } catch (error) {
@@ -232,11 +234,11 @@ class Attempts {
     }
   }
 
-  #begin(origin: string, pick: ChosenInstance | undefined): UpstreamCall {
+  #begin(origin: string, pick: ChosenInstance | undefined, listener: CallListener): UpstreamCall {
     try {
       const { timeouts } = this.#outbound;
       const upstream = this.#context.upstreams.get(origin, timeouts.connect);
-      return upstream.call(this.#outbound);
+      return upstream.call(this.#outbound, listener);
     } catch (error) {
       // Our own line being full says nothing about the instance.
       if (pick !== undefined) tell(pick, error instanceof BulkheadFullError ? 'cancelled' : 'failure');
@@ -244,18 +246,22 @@ class Attempts {
     }
   }
 
-  async #headersOf(call: UpstreamCall, signal: AbortSignal | undefined): Promise<void> {
+  async #headersOf(
+    call: UpstreamCall,
+    answered: Promise<void>,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const forget = this.#outbound.client.whenGone((reason) => call.abandon(reason));
     call.whenEnded(forget);
     if (signal === undefined) {
-      await call.answered;
+      await answered;
       return;
     }
     const onAbort = (): void => call.abandon(signal.reason as Error);
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
     try {
-      await call.answered;
+      await answered;
     } finally {
       signal.removeEventListener('abort', onAbort);
     }
@@ -270,6 +276,26 @@ class Attempts {
   #report(attempt: number, instance: string | undefined, error: unknown, status: number | undefined): void {
     const { service } = this.#outbound.target;
     this.#context.onFailed(this.#outbound.route, { attempt, service, instance, status, error });
+  }
+}
+
+/** A call's answer as a promise. */
+class AwaitedAnswer implements CallListener {
+  readonly answered: Promise<void>;
+  onAnswer!: () => void;
+  #refuse!: (error: Error) => void;
+
+  constructor() {
+    this.answered = new Promise((resolve, reject) => {
+      this.onAnswer = resolve;
+      this.#refuse = reject;
+    });
+    // Whoever awaits it may come later.
+    this.answered.catch(() => {});
+  }
+
+  onNoAnswer(_call: UpstreamCall, error: Error): void {
+    this.#refuse(error);
   }
 }
 

@@ -36,6 +36,14 @@ export interface BodySink {
   fail(error: Error): void;
 }
 
+/** Is told what becomes of a call; of the two at most one, at most once. Must not throw. */
+export interface CallListener {
+  /** The answer's headers are there. A sink may be attached at once. */
+  onAnswer(call: UpstreamCall): void;
+  /** There will be no answer. */
+  onNoAnswer(call: UpstreamCall, error: Error): void;
+}
+
 /** Who counts the calls to an origin. */
 export interface CallCounter {
   /** The call has ended. */
@@ -51,13 +59,15 @@ export interface UsedConnection {
 /** How a call ended: its answer came whole, it failed, or we gave it up. */
 export type CallEnding = 'complete' | 'failed' | 'abandoned';
 
+const unknownConnection: UsedConnection = { served: 0 };
+
+const noChunks: Buffer[] = [];
+
 /** How much of an answer is taken in before anybody wants it. */
 const heldBytes = 65_536;
 
-/** One call, and the handler that undici reports to: resolves at the answer's headers and holds the body until a sink is attached. */
+/** One call, and the handler that undici reports to. It holds the body until a sink is attached. */
 export class UpstreamCall {
-  /** Settles at the answer's headers, rejects when there are none. */
-  readonly answered: Promise<UpstreamCall>;
   status = 0;
   reason = '';
   rawHeaders: readonly Buffer[] = [];
@@ -70,35 +80,33 @@ export class UpstreamCall {
   /** Whether it was written on, or was to be written on, a connection that had served another request before. */
   reused = false;
   /** The connection that it is given to. */
-  connection: UsedConnection = { served: 0 };
+  connection: UsedConnection = unknownConnection;
   readonly request: UpstreamRequest;
   readonly #counter: CallCounter;
-  #answer!: (call: UpstreamCall) => void;
-  #refuse!: (error: Error) => void;
+  readonly #listener: CallListener;
+  #answered = false;
   #abort: ((error?: Error) => void) | undefined;
   #abandoned: Error | undefined;
   #resume: (() => void) | undefined;
-  #chunks: Buffer[] = [];
+  #chunks = noChunks;
   #held = 0;
   #sink: BodySink | undefined;
   #trailers: readonly Buffer[] = [];
   #failure: Error | undefined;
   #ending: CallEnding | undefined;
-  readonly #onEnded: ((ending: CallEnding) => void)[] = [];
+  #onEnded: ((ending: CallEnding) => void)[] | undefined;
 
-  constructor(counter: CallCounter, request: UpstreamRequest) {
+  constructor(counter: CallCounter, request: UpstreamRequest, listener: CallListener) {
     this.#counter = counter;
+    this.#listener = listener;
     this.request = request;
-    this.answered = new Promise((resolve, reject) => {
-      this.#answer = resolve;
-      this.#refuse = reject;
-    });
   }
 
   /** Be told how the call ended; at once if it has. The callback must not throw. */
   whenEnded(callback: (ending: CallEnding) => void): void {
-    if (this.#ending === undefined) this.#onEnded.push(callback);
-    else callback(this.#ending);
+    if (this.#ending !== undefined) callback(this.#ending);
+    else if (this.#onEnded === undefined) this.#onEnded = [callback];
+    else this.#onEnded.push(callback);
   }
 
   /** Whether it has ended. */
@@ -135,7 +143,7 @@ export class UpstreamCall {
   attach(sink: BodySink): void {
     this.#sink = sink;
     const chunks = this.#chunks;
-    this.#chunks = [];
+    this.#chunks = noChunks;
     let more = true;
     for (const chunk of chunks) more = sink.data(chunk);
     if (this.#failure !== undefined) sink.fail(this.#failure);
@@ -181,7 +189,7 @@ export class UpstreamCall {
     this.reason = reason;
     this.rawHeaders = headers;
     this.#resume = resume;
-    this.#answer(this);
+    this.#answer();
     // A 304 may announce the length of what it does not send, and a 204 may do so wrongly; undici takes that for a body
     // that broke off. The client knows the answer to be whole, and may have asked for something else on its connection.
     if (status === 304 || status === 204) this.#settle('complete');
@@ -190,7 +198,8 @@ export class UpstreamCall {
 
   onData(chunk: Buffer): boolean {
     if (this.#sink !== undefined) return this.#sink.data(chunk);
-    this.#chunks.push(chunk);
+    if (this.#chunks === noChunks) this.#chunks = [chunk];
+    else this.#chunks.push(chunk);
     this.#held += chunk.length;
     return this.#held < heldBytes;
   }
@@ -214,16 +223,23 @@ export class UpstreamCall {
     this.rawHeaders = (headers ?? []) as Buffer[];
     this.socket = socket;
     socket.once('close', () => this.#settle(this.#abandoned === undefined ? 'complete' : 'abandoned'));
-    this.#answer(this);
+    this.#answer();
+  }
+
+  #answer(): void {
+    if (this.#answered) return;
+    this.#answered = true;
+    this.#listener.onAnswer(this);
   }
 
   #fail(error: Error): void {
     if (this.#ending !== undefined) return;
     this.#failure = error;
     this.#settle(this.#abandoned === undefined ? 'failed' : 'abandoned');
-    // Without effect when the answer's headers have come.
-    this.#refuse(error);
-    this.answered.catch(() => {});
+    if (!this.#answered) {
+      this.#answered = true;
+      this.#listener.onNoAnswer(this, error);
+    }
     this.#sink?.fail(error);
   }
 
@@ -231,7 +247,7 @@ export class UpstreamCall {
     if (this.#ending !== undefined) return;
     this.#ending = ending;
     this.#counter.leave();
-    for (const callback of this.#onEnded) callback(ending);
+    if (this.#onEnded !== undefined) for (const callback of this.#onEnded) callback(ending);
   }
 }
 
