@@ -5,6 +5,7 @@
 import type { BlockList } from 'node:net';
 import { ProblemError } from '../core/errors.ts';
 import { clientBehind, includesAddress, plainAddress } from './addresses.ts';
+import type { HeaderName } from './header-names.ts';
 import { endsHere, type RequestHeaders, requestConnectionOptions } from './headers.ts';
 import { canonicalPath, type PathRules } from './path.ts';
 
@@ -53,9 +54,6 @@ export interface Admission {
   readonly bodyLength: number | undefined;
 }
 
-/** Fields that tell where a request comes from; anyone can write them. */
-const forwardedName = /^(?:forwarded|x[-_]forwarded[-_].*|x[-_]real[-_]ip)$/;
-
 const authorityShape = /^([\w.~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 
 interface Fields {
@@ -78,7 +76,7 @@ export function admit(head: IncomingHead, rules: AdmissionRules): Admission {
     throw new ProblemError(505, 'only HTTP/1.1 and HTTP/1.0 are spoken here');
   }
   const { headers } = head;
-  if (headers.names.length > rules.maxHeaders) {
+  if (headers.kinds.length > rules.maxHeaders) {
     throw new ProblemError(431, `the request has more than ${rules.maxHeaders} header fields`);
   }
   const fields = readFields(headers);
@@ -113,13 +111,13 @@ function readFields(headers: RequestHeaders): Fields {
     via: '',
     forwarded: [],
   };
-  const { names, raw } = headers;
-  for (let index = 0; index < names.length; index += 1) readField(fields, names[index]!, raw[index * 2 + 1]!);
+  const { kinds, raw } = headers;
+  for (let index = 0; index < kinds.length; index += 1) readField(fields, kinds[index]!, raw[index * 2 + 1]!);
   return fields;
 }
 
-function readField(fields: Fields, name: string, value: string): void {
-  switch (name) {
+function readField(fields: Fields, name: HeaderName, value: string): void {
+  switch (name.lower) {
     case 'host':
       if (fields.host !== undefined) throw new ProblemError(400, 'the request has more than one Host');
       fields.host = value;
@@ -137,7 +135,7 @@ function readField(fields: Fields, name: string, value: string): void {
     case 'transfer_encoding':
     case 'content_length':
       // Some servers take these for the real ones.
-      throw new ProblemError(400, `the request has a header ${JSON.stringify(name)}`);
+      throw new ProblemError(400, `the request has a header ${JSON.stringify(name.lower)}`);
     case 'expect':
       fields.expect = value;
       return;
@@ -145,8 +143,7 @@ function readField(fields: Fields, name: string, value: string): void {
       fields.via = fields.via === '' ? value : `${fields.via},${value}`;
       return;
     default:
-      // Most names are told apart by their first letter, at less cost.
-      if ((name[0] === 'x' || name[0] === 'f') && forwardedName.test(name)) fields.forwarded.push(name);
+      if (name.forwarded) fields.forwarded.push(name.lower);
   }
 }
 

@@ -5,12 +5,12 @@ import { InvalidOptionsError, ProblemError, TimeoutError, UpstreamError } from '
 import { type JsonValue, parseJson } from '../core/json.ts';
 import { describe } from '../core/options.ts';
 import type { Policy } from '../core/policy.ts';
+import type { Answer, Outbound } from './attempt.ts';
 import type { HttpExchange } from './exchange.ts';
 import { rawHeader } from './headers.ts';
 import { LoneClient } from './lone-client.ts';
 import { canonicalPath, fillTemplate } from './path.ts';
 import { problemOf } from './problem.ts';
-import type { Answer, Outbound } from './proxy.ts';
 import type { ResolvedPart } from './router-options.ts';
 import type { ForwardTimeouts, UpstreamCall } from './upstream-call.ts';
 

@@ -23,6 +23,13 @@ export interface Door {
    * @throws when a name or value may not stand in a header.
    */
   begin(status: number, reason: string, headers: readonly string[]): void;
+  /**
+   * Give a whole answer, where that costs less than its parts.
+   *
+   * @param body as many bytes as the headers announce.
+   * @throws when a name or value may not stand in a header.
+   */
+  whole?(status: number, reason: string, headers: readonly string[], body: Buffer): void;
   /** Send what has been given so far, for an answer whose body is yet to come. */
   flush(): void;
   /** Give a piece of the body; false asks to wait for {@link Door.onDrain}. */

@@ -138,6 +138,8 @@ export class HttpExchange implements Exchange {
   serveRest: ((copy: HttpExchange) => Promise<void>) | undefined;
   /** How many guards have been asked. */
   step = 0;
+  /** The call that is under way for it on the short way, and ends with it. */
+  call: { abandon(reason: Error): void } | undefined;
   /** Where the answer goes, through every filter. */
   door: Door;
   readonly record: ExchangeRecord;
@@ -153,7 +155,7 @@ export class HttpExchange implements Exchange {
   #unheard = false;
   #finished = false;
   #onFinished: ((outcome: ExchangeOutcome) => void)[] | undefined;
-  readonly #waiting: Set<(reason: Error) => void> = new Set();
+  #waiting: Set<(reason: Error) => void> | undefined;
   readonly #makeId: () => string;
 
   constructor(
@@ -189,6 +191,11 @@ export class HttpExchange implements Exchange {
 
   get response(): AddedHeaders {
     this.#response ??= new AddedHeaders();
+    return this.#response;
+  }
+
+  /** What was added to the answer, if anything was. */
+  get added(): AddedHeaders | undefined {
     return this.#response;
   }
 
@@ -259,8 +266,9 @@ export class HttpExchange implements Exchange {
       callback(this.#gone);
       return () => {};
     }
+    this.#waiting ??= new Set();
     this.#waiting.add(callback);
-    return () => void this.#waiting.delete(callback);
+    return () => void this.#waiting?.delete(callback);
   }
 
   /** Whether the client itself is gone, so that there is nobody to answer. */
@@ -278,8 +286,10 @@ export class HttpExchange implements Exchange {
   giveUp(reason: Error): void {
     if (this.#gone !== undefined) return;
     this.#gone = reason;
-    for (const callback of this.#waiting) callback(reason);
-    this.#waiting.clear();
+    this.call?.abandon(reason);
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (waiting !== undefined) for (const callback of waiting) callback(reason);
     this.#controller?.abort(reason);
   }
 }

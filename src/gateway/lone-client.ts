@@ -1,5 +1,5 @@
 import { abortController } from '../core/abort-controller.ts';
-import type { Client } from './proxy.ts';
+import type { Client } from './attempt.ts';
 
 /** Waits for an answer that no exchange waits for: a part of a composed one, or that of a copy. */
 export class LoneClient implements Client {

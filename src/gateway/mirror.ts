@@ -5,8 +5,9 @@
 import { Readable } from 'node:stream';
 import { BulkheadFullError, TimeoutError } from '../core/errors.ts';
 import { durationOption, nameOption, z } from '../core/options.ts';
+import type { Outbound, ProxyContext } from './attempt.ts';
 import { LoneClient } from './lone-client.ts';
-import { type Outbound, type ProxyContext, send } from './proxy.ts';
+import { send } from './proxy.ts';
 import { replayableBytes } from './request-body.ts';
 import type { MirrorOptions } from './route-types.ts';
 import type { RequestMirrored } from './router-events.ts';
@@ -103,7 +104,7 @@ export class Mirror {
       target: this.target,
       headers: [...outbound.headers, 'Holdfast-Mirror', '1'],
       policy: undefined,
-      onHints: undefined,
+      hintsTo: undefined,
       client,
     };
   }

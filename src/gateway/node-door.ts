@@ -92,6 +92,13 @@ export class NodeDoor implements Door {
     else response.writeHead(status, reason, list);
   }
 
+  whole(status: number, reason: string, headers: readonly string[], body: Buffer): void {
+    this.begin(status, reason, headers);
+    // As text it goes into one piece with the head; as bytes it would be a second one.
+    this.#response.end(body.toString('latin1'), 'latin1');
+    if (!this.#request.complete) this.#drainWhenSent();
+  }
+
   flush(): void {
     this.#response.flushHeaders();
   }
@@ -109,7 +116,10 @@ export class NodeDoor implements Door {
     // Node sends them only when the answer is chunked.
     if (trailers !== undefined) this.#response.addTrailers(trailers as unknown as [string, string][]);
     this.#response.end();
-    if (this.#request.complete) return;
+    if (!this.#request.complete) this.#drainWhenSent();
+  }
+
+  #drainWhenSent(): void {
     if (this.#response.writableFinished) this.#drainRest();
     else this.#response.once('finish', () => this.#drainRest());
   }

@@ -3,92 +3,22 @@
  * attempt settles at the answer's headers; after that nothing is retried and no total time limit applies, so that
  * streams may last.
  */
-import type { Readable } from 'node:stream';
-import { parseHttpDate } from '../core/clock.ts';
 import { BulkheadFullError, NoInstanceError, TimeoutError, UpstreamError } from '../core/errors.ts';
-import { warnOf } from '../core/log.ts';
-import type { CallContext, Policy } from '../core/policy.ts';
-import type { Runtime } from '../core/runtime.ts';
-import type { Pick as ChosenInstance, PickOutcome, Resolver } from '../ports/resolver.ts';
-import type { Upstreams } from './forward.ts';
-import { rawHeader } from './headers.ts';
-import { BodyStream } from './request-body.ts';
-import type { Target } from './target.ts';
+import type { CallContext } from '../core/policy.ts';
+import type { Pick as ChosenInstance, PickOutcome } from '../ports/resolver.ts';
 import {
-  type CallEnding,
-  type CallListener,
-  type ForwardTimeouts,
-  type UpstreamCall,
-  unanswered,
-  wasStale,
-} from './upstream-call.ts';
-
-/** A request to send on. */
-export interface Outbound {
-  /** Pattern of the route, for events. */
-  readonly route: string;
-  readonly target: Target;
-  readonly method: string;
-  /** Path and query. */
-  readonly path: string;
-  readonly headers: string[];
-  readonly body: Buffer | Readable | null;
-  /** The protocol to switch to. */
-  readonly upgrade: string | undefined;
-  readonly policy: Policy | undefined;
-  readonly timeouts: ForwardTimeouts;
-  readonly onHints?: ((headers: readonly Buffer[]) => void) | undefined;
-  /** Who waits for the answer. */
-  readonly client: Client;
-}
-
-/** Whoever waits for an answer and may go away. */
-export interface Client {
-  readonly signal: AbortSignal;
-  readonly gone: Error | undefined;
-  whenGone(callback: (reason: Error) => void): () => void;
-}
-
-/** An attempt that failed. */
-export interface FailedAttempt {
-  readonly attempt: number;
-  readonly service: string | undefined;
-  readonly instance: string | undefined;
-  readonly status: number | undefined;
-  readonly error: unknown;
-}
-
-/** An answer, and who gave it. */
-export interface Answer {
-  readonly call: UpstreamCall;
-  readonly instance: string | undefined;
-}
-
-/** What the policy sees of an answer with a status of 500 or more. Holds the answer, in case it is the last word. */
-export class FailedAnswer extends UpstreamError {
-  readonly answer: Answer;
-  /** Milliseconds after which the upstream asks to be called again; undefined when it did not say. */
-  readonly retryAfter: number | undefined;
-
-  constructor(name: string, answer: Answer, retryable: boolean, retryAfter: number | undefined) {
-    super(name, `answered ${answer.call.status}`, { retryable });
-    this.answer = answer;
-    this.retryAfter = retryAfter;
-  }
-}
-
-/** What every request to an upstream needs. */
-export interface ProxyContext {
-  readonly registry: Resolver | undefined;
-  readonly upstreams: Upstreams;
-  readonly runtime: Runtime;
-  readonly onFailed: (route: string, failure: FailedAttempt) => void;
-}
-
-/** How many stale connections one call may meet; more of them tell of an upstream that fails. */
-const maxStale = 3;
-
-const idempotent: ReadonlySet<string> = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS', 'TRACE']);
+  type Answer,
+  FailedAnswer,
+  failedAnswer,
+  isRepeatable,
+  maxStale,
+  type Outbound,
+  outcomeOf,
+  type ProxyContext,
+  tell,
+} from './attempt.ts';
+import { BodyStream } from './request-body.ts';
+import { type CallListener, type UpstreamCall, unanswered, wasStale } from './upstream-call.ts';
 
 /**
  * Send a request on; resolves at the answer's headers. Without a policy there is one attempt, and every answer is as
@@ -133,10 +63,8 @@ class Attempts {
     this.#name = outbound.target.service ?? outbound.target.origin;
   }
 
-  /** Whether the request may be made again although an upstream may have received it. */
   get #repeatable(): boolean {
-    const { method, body, upgrade } = this.#outbound;
-    return idempotent.has(method) && !(body instanceof BodyStream) && upgrade === undefined;
+    return isRepeatable(this.#outbound);
   }
 
   holds(failure: FailedAnswer): boolean {
@@ -170,9 +98,7 @@ class Attempts {
   }
 
   #failed(answer: Answer, attempt: number): FailedAnswer {
-    const { clock } = this.#context.runtime;
-    const wait = retryAfterOf(rawHeader(answer.call.rawHeaders, 'retry-after'), clock.wallTime());
-    const failure = new FailedAnswer(this.#name, answer, this.#repeatable, wait);
+    const failure = failedAnswer(this.#context, this.#outbound, answer);
     this.#held?.answer.call.discard();
     this.#held = this.#settled ? undefined : failure;
     if (this.#settled) answer.call.discard();
@@ -297,26 +223,6 @@ class AwaitedAnswer implements CallListener {
   onNoAnswer(_call: UpstreamCall, error: Error): void {
     this.#refuse(error);
   }
-}
 
-/** Finish a pick. A fault in the registry must not reach the parser that called us. */
-function tell(pick: ChosenInstance, outcome: PickOutcome): void {
-  try {
-    pick.done(outcome);
-  } catch (error) {
-    warnOf(`the pick of ${pick.instance.service} threw`, error);
-  }
-}
-
-function outcomeOf(ending: CallEnding, status: number): PickOutcome {
-  if (status >= 500 || ending === 'failed') return 'failure';
-  return ending === 'complete' ? 'success' : 'cancelled';
-}
-
-/** Milliseconds that `Retry-After` asks to wait, given in seconds or as a date; undefined when it says nothing. */
-export function retryAfterOf(value: string | undefined, wallTime: number): number | undefined {
-  if (value === undefined) return undefined;
-  if (/^\d{1,9}$/.test(value)) return Number(value) * 1_000;
-  const date = parseHttpDate(value);
-  return date === undefined ? undefined : Math.max(0, date - wallTime);
+  onEnd(): void {}
 }

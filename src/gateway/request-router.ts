@@ -6,16 +6,17 @@ import { ProblemError } from '../core/errors.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
 import { addressSet } from './addresses.ts';
 import { type AdmissionRules, admit, type IncomingHead } from './admit.ts';
+import type { FailedAttempt, ProxyContext } from './attempt.ts';
 import type { Door } from './door.ts';
 import { beginRecord, type ExchangeRecord, type Guard, HttpExchange } from './exchange.ts';
 import type { RouteExplanation } from './explain.ts';
 import { Upstreams } from './forward.ts';
+import type { Upgradable } from './forwarding.ts';
 import { healthAnswer } from './health.ts';
 import { explainRequest, type ImaginedRequest } from './imagined.ts';
 import { parseListenOptions } from './listen-options.ts';
 import { NodeDoor, nodeHead, UpgradeDoor } from './node-door.ts';
 import { type ListenAddress, type ListenOptions, makeServer } from './node-server.ts';
-import type { FailedAttempt, ProxyContext } from './proxy.ts';
 import { type RouteDefinition, RouteSet } from './route-set.ts';
 import type { RequestRouterEvents } from './router-events.ts';
 import { RouterLife, type RouterStopOptions } from './router-life.ts';
@@ -25,7 +26,7 @@ import {
   type ResolvedRouterOptions,
   type RouteOptions,
 } from './router-options.ts';
-import { answerWith, refuse, type ServeContext, serve, type Upgradable } from './serve.ts';
+import { answerWith, refuse, type ServeContext, serve } from './serve.ts';
 import { couldBeTunnel, serveAsPlain } from './upgrade.ts';
 import { WebDoor, webHead } from './web-door.ts';
 
@@ -82,6 +83,8 @@ export class RequestRouter implements AsyncDisposable {
       paths,
       limits,
       via: `1.1 ${pseudonym}`,
+      clock: this.#runtime.clock,
+      refuse: (exchange, error) => refuse(this.#context, exchange.door, exchange.record, error, exchange),
       onRefused: (record, status, reason) => this.#refused(record, status, reason),
     };
   }
@@ -245,7 +248,7 @@ export class RequestRouter implements AsyncDisposable {
     }
     const { health } = this.#options;
     const healthy = health && healthAnswer(health, exchange, this.#life.state);
-    if (healthy === undefined) void serve(this.#context, exchange, upgradable);
+    if (healthy === undefined) serve(this.#context, exchange, upgradable);
     else void answerWith(this.#context, exchange, healthy);
   }
 

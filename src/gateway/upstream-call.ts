@@ -22,8 +22,8 @@ export interface UpstreamRequest {
   /** The protocol to switch to, such as `websocket`. */
   readonly upgrade: string | undefined;
   readonly timeouts: ForwardTimeouts;
-  /** Takes 103 Early Hints. */
-  readonly onHints?: ((headers: readonly Buffer[]) => void) | undefined;
+  /** Takes 103 Early Hints, as a flat list. */
+  readonly hintsTo?: { hint(headers: readonly string[]): void } | undefined;
 }
 
 /** Takes an answer's body. */
@@ -36,12 +36,14 @@ export interface BodySink {
   fail(error: Error): void;
 }
 
-/** Is told what becomes of a call; of the two at most one, at most once. Must not throw. */
+/** Is told what becomes of a call; each at most once, and only one of the first two. Must not throw. */
 export interface CallListener {
   /** The answer's headers are there. A sink may be attached at once. */
   onAnswer(call: UpstreamCall): void;
   /** There will be no answer. */
   onNoAnswer(call: UpstreamCall, error: Error): void;
+  /** It is over, answered or not; before `onNoAnswer`. */
+  onEnd(call: UpstreamCall, ending: CallEnding): void;
 }
 
 /** Who counts the calls to an origin. */
@@ -144,11 +146,12 @@ export class UpstreamCall {
     this.#sink = sink;
     const chunks = this.#chunks;
     this.#chunks = noChunks;
+    const paused = this.#held >= heldBytes;
     let more = true;
     for (const chunk of chunks) more = sink.data(chunk);
     if (this.#failure !== undefined) sink.fail(this.#failure);
     else if (this.#ending === 'complete') sink.end(this.#trailers);
-    else if (more) this.resume();
+    else if (more && paused) this.resume();
   }
 
   /** Go on after a sink asked to pause. Never call it from within a sink. */
@@ -180,7 +183,7 @@ export class UpstreamCall {
 
   onHeaders(status: number, headers: Buffer[], resume: () => void, reason: string): boolean {
     if (status < 200) {
-      if (status === 103) this.request.onHints?.(headers);
+      if (status === 103) this.request.hintsTo?.hint(headers.map((part) => part.toString('latin1')));
       return true;
     }
     // Thrown, it ends the call with its connection.
@@ -192,7 +195,10 @@ export class UpstreamCall {
     this.#answer();
     // A 304 may announce the length of what it does not send, and a 204 may do so wrongly; undici takes that for a body
     // that broke off. The client knows the answer to be whole, and may have asked for something else on its connection.
-    if (status === 304 || status === 204) this.#settle('complete');
+    if (status === 304 || status === 204) {
+      this.#settle('complete');
+      this.#sink?.end([]);
+    }
     return true;
   }
 
@@ -247,6 +253,7 @@ export class UpstreamCall {
     if (this.#ending !== undefined) return;
     this.#ending = ending;
     this.#counter.leave();
+    this.#listener.onEnd(this, ending);
     if (this.#onEnded !== undefined) for (const callback of this.#onEnded) callback(ending);
   }
 }
