@@ -99,6 +99,7 @@ export {
   type FetchInfo,
   type Guard,
   type GuardResult,
+  type HandedOver,
   type HeaderList,
   type HealthOptions,
   type ImaginedRequest,

@@ -1,5 +1,6 @@
 /** From a request to its route, or to the refusal that tells why there is none. */
 import { ProblemError } from '../core/errors.ts';
+import type { Admission, IncomingHead } from './admit.ts';
 import type { Match, Question } from './candidate.ts';
 import type { RouteTable } from './match.ts';
 import { type Params, readParams } from './pattern.ts';
@@ -50,6 +51,19 @@ function announcedBy(request: Question): Question | undefined {
     },
     preflight: true,
   };
+}
+
+/** Whether a request that was admitted is for something else: it would be answered 404. */
+export function hasNoRoute<T>(table: RouteTable<T>, head: IncomingHead, admission: Admission): boolean {
+  const { method, headers } = head;
+  const { host, path, scheme, query } = admission;
+  const request = { method, headers, host, path, scheme, searchParams: new URLSearchParams(query) };
+  try {
+    findRoute(table, request);
+    return false;
+  } catch (error) {
+    return error instanceof ProblemError && error.status === 404;
+  }
 }
 
 /** Why there is no route: none for the path, or none for the method. */

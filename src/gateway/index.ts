@@ -8,6 +8,7 @@ export { type RateLimitOptions, rateLimit } from './guards/rate-limit.ts';
 export type { AddedHeaders, HeaderList, RequestHeaders } from './headers.ts';
 export type { HealthOptions } from './health.ts';
 export type { ImaginedRequest } from './imagined.ts';
+export type { HandedOver } from './node-door.ts';
 export type { ListenAddress, ListenOptions } from './node-server.ts';
 export type { PathRules } from './path.ts';
 export { type FetchInfo, RequestRouter } from './request-router.ts';

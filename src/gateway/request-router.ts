@@ -5,17 +5,19 @@ import { Emitter, type Unsubscribe } from '../core/emitter.ts';
 import { ProblemError } from '../core/errors.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
 import { addressSet } from './addresses.ts';
+import { admissionRules } from './admission-rules.ts';
 import { type AdmissionRules, admit, type IncomingHead } from './admit.ts';
 import type { FailedAttempt, ProxyContext } from './attempt.ts';
 import type { Door } from './door.ts';
 import { beginRecord, type ExchangeRecord, type Guard, HttpExchange } from './exchange.ts';
 import type { RouteExplanation } from './explain.ts';
+import { hasNoRoute } from './find-route.ts';
 import { Upstreams } from './forward.ts';
 import type { Upgradable } from './forwarding.ts';
 import { healthAnswer } from './health.ts';
 import { explainRequest, type ImaginedRequest } from './imagined.ts';
 import { parseListenOptions } from './listen-options.ts';
-import { NodeDoor, nodeHead, UpgradeDoor } from './node-door.ts';
+import { type HandedOver, NodeDoor, nodeHead, UpgradeDoor } from './node-door.ts';
 import { type ListenAddress, type ListenOptions, makeServer } from './node-server.ts';
 import { type RouteDefinition, RouteSet } from './route-set.ts';
 import type { RequestRouterEvents } from './router-events.ts';
@@ -151,9 +153,17 @@ export class RequestRouter implements AsyncDisposable {
     return this.#emitter.on(event, listener);
   }
 
-  /** The door for a server of your own: `createServer(router.node)`. */
-  readonly node = (request: IncomingMessage, response: ServerResponse): void => {
-    this.#serveNode(request, response, false);
+  /**
+   * The door for a server of your own: `createServer(router.node)`.
+   *
+   * @param handOver what a framework knows of the request; see `holdfast/integrations/express` and `…/fastify`.
+   */
+  readonly node = (request: IncomingMessage, response: ServerResponse, handOver?: HandedOver): void => {
+    if (handOver?.unmatched !== undefined && this.#leadsNowhere(nodeHead(request, handOver))) {
+      handOver.unmatched();
+      return;
+    }
+    this.#serveNode(request, response, false, handOver);
   };
 
   /** The same for upgrades: `server.on('upgrade', router.upgrade)`. Without it a server of your own refuses them. */
@@ -217,12 +227,23 @@ export class RequestRouter implements AsyncDisposable {
 
   readonly #closing = (): boolean => this.#life.closing;
 
-  #serveNode(request: IncomingMessage, response: ServerResponse, waits: boolean): void {
-    this.#serve(
-      new NodeDoor(request, response, { waits, closing: this.#closing }),
-      nodeHead(request),
-      undefined,
-    );
+  #serveNode(
+    request: IncomingMessage,
+    response: ServerResponse,
+    waits: boolean,
+    handOver?: HandedOver,
+  ): void {
+    const options = { waits, closing: this.#closing, read: handOver?.body?.bytes };
+    this.#serve(new NodeDoor(request, response, options), nodeHead(request, handOver), undefined);
+  }
+
+  /** Whether a request is well-formed, but no route leads there. */
+  #leadsNowhere(head: IncomingHead): boolean {
+    try {
+      return hasNoRoute(this.#routes.table, head, admit(head, this.#rules));
+    } catch {
+      return false;
+    }
   }
 
   #serve(door: Door, head: IncomingHead, upgradable: Upgradable | undefined): void {
@@ -273,16 +294,4 @@ export class RequestRouter implements AsyncDisposable {
   #attemptFailed(route: string, failure: FailedAttempt): void {
     if (this.#emitter.wants('upstreamFailed')) this.#emitter.emit('upstreamFailed', { route, ...failure });
   }
-}
-
-function admissionRules(options: ResolvedRouterOptions, pseudonym: string): AdmissionRules {
-  const { paths, limits, trustedProxies, identityHeaders } = options;
-  return {
-    paths,
-    pseudonym,
-    maxHeaders: limits.headers,
-    maxBody: limits.body,
-    trustedProxies: trustedProxies && addressSet(owner, 'trustedProxies', trustedProxies),
-    identityHeaders,
-  };
 }

@@ -50,7 +50,8 @@ export class WebDoor implements Door {
   }
 
   body(): Readable {
-    const { body } = this.#request;
+    const { body, bodyUsed } = this.#request;
+    if (bodyUsed) throw new TypeError('the body of a Request was read before the router got it');
     return body === null ? Readable.from([]) : Readable.fromWeb(body as NodeReadableStream);
   }
 
