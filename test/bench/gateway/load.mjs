@@ -26,7 +26,7 @@ export async function round({ url, pid }, { path, post }, seconds) {
 async function wrk(url, post, seconds) {
   const environment = { ...process.env };
   if (post !== undefined) environment.POST = String(post);
-  const args = ['-t1', '-c64', `-d${seconds}s`, '-s', script, url];
+  const args = ['-t1', '-c64', '--timeout', '30s', `-d${seconds}s`, '-s', script, url];
   const child = pinned(cores.load, 'wrk', args, { stdio: ['ignore', 'pipe', 'inherit'], env: environment });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (chunk) => {
