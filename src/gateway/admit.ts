@@ -89,11 +89,14 @@ export function admit(head: IncomingHead, rules: AdmissionRules): Admission {
   }
   const peerAddress = plainAddress(head.peer);
   const trusted = rules.trustedProxies !== undefined && includesAddress(rules.trustedProxies, peerAddress);
-  const place = destination(head, fields.host, rules.paths);
+  const { authority, host, path, query } = destination(head, fields.host, rules.paths);
   clean(headers, fields, trusted, rules);
   return {
-    ...place,
+    authority,
+    host,
     scheme: schemeOf(head, trusted),
+    path,
+    query,
     clientAddress: clientOf(peerAddress, trusted ? headers : undefined, rules.trustedProxies),
     peerAddress,
     trusted,
@@ -182,16 +185,29 @@ function destination(
     authority = absolute[1]!;
     target = absolute[2]!.startsWith('/') ? absolute[2]! : `/${absolute[2]}`;
   }
-  const shaped = authorityShape.exec(authority);
-  if (shaped === null && (authority !== '' || head.version === '1.1')) {
+  const host = hostOf(authority);
+  if (host === undefined && (authority !== '' || head.version !== '1.0')) {
     throw new ProblemError(400, 'the request has no Host, or not an acceptable one');
   }
   const mark = target.indexOf('?');
   const query = mark === -1 ? '' : target.slice(mark + 1);
   if (query.includes('#')) throw new ProblemError(400, 'the request target has a fragment');
-  const host = (shaped?.[1] ?? '').toLowerCase();
   const path = canonicalPath(mark === -1 ? target : target.slice(0, mark), rules);
-  return { authority, host: host.endsWith('.') ? host.slice(0, -1) : host, path, query };
+  return { authority, host: host ?? '', path, query };
+}
+
+/** Hosts by the authority that names them: there are few, and each request names one. */
+const hosts: Map<string, string> = new Map();
+
+/** The host of an authority, in lower case and without a dot at its end; undefined when it is none. */
+function hostOf(authority: string): string | undefined {
+  const known = hosts.get(authority);
+  if (known !== undefined) return known;
+  const host = authorityShape.exec(authority)?.[1]?.toLowerCase();
+  if (host === undefined) return undefined;
+  const bare = host.endsWith('.') ? host.slice(0, -1) : host;
+  if (hosts.size < 1_024) hosts.set(authority, bare);
+  return bare;
 }
 
 function schemeOf(head: IncomingHead, trusted: boolean): 'http' | 'https' {

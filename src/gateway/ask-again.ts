@@ -4,7 +4,8 @@ import { UpstreamError } from '../core/errors.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
 import type { IncomingHead } from './admit.ts';
 import type { Door, Ending } from './door.ts';
-import { beginRecord, type Exchange, HttpExchange } from './exchange.ts';
+import { type Exchange, HttpExchange } from './exchange.ts';
+import { ExchangeRecord } from './exchange-record.ts';
 import { type HeaderList, RequestHeaders } from './headers.ts';
 
 /** An answer taken in whole. */
@@ -124,7 +125,7 @@ export async function askAgain(exchange: Exchange, options: AskAgainOptions): Pr
     trusted,
     bodyLength: 0,
   };
-  const copy = new HttpExchange(door, head, admission, beginRecord(runtime.clock, head), runtime);
+  const copy = new HttpExchange(door, head, admission, new ExchangeRecord(runtime.clock, head), runtime);
   copy.params = exchange.params;
   copy.route = exchange.route;
   copy.principal = exchange.principal;

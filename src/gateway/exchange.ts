@@ -1,9 +1,9 @@
 import { abortController } from '../core/abort-controller.ts';
-import type { Clock } from '../core/clock.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Admission, IncomingHead } from './admit.ts';
 import { type AnswerFilter, FilteredDoor } from './answer-filter.ts';
 import type { Door } from './door.ts';
+import type { ExchangeRecord } from './exchange-record.ts';
 import { AddedHeaders, type RequestHeaders } from './headers.ts';
 import { readUpTo } from './request-body.ts';
 
@@ -86,38 +86,6 @@ export type Guard = (exchange: Exchange) => GuardResult | Promise<GuardResult>;
 /** What a guard gives back; a function without a return gives back nothing. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a guard may be a function without a return.
 export type GuardResult = Response | undefined | void;
-
-/** What is told of an exchange when it is over. Filled in as it goes. */
-export interface ExchangeRecord {
-  readonly startedAt: number;
-  readonly method: string;
-  path: string;
-  host: string;
-  clientAddress: string;
-  route: string | undefined;
-  status: number;
-  bytes: number;
-  service: string | undefined;
-  instance: string | undefined;
-  error: unknown;
-}
-
-/** A record of an exchange that has just begun. */
-export function beginRecord(clock: Clock, head: IncomingHead): ExchangeRecord {
-  return {
-    startedAt: clock.now(),
-    method: head.method,
-    path: head.target.slice(0, 1_024),
-    host: '',
-    clientAddress: head.peer,
-    route: undefined,
-    status: 0,
-    bytes: 0,
-    service: undefined,
-    instance: undefined,
-    error: undefined,
-  };
-}
 
 const noParams: Readonly<Record<string, string>> = Object.freeze({});
 

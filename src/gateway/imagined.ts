@@ -3,7 +3,8 @@ import { Readable } from 'node:stream';
 import type { Runtime } from '../core/runtime.ts';
 import { type AdmissionRules, admit, type IncomingHead } from './admit.ts';
 import type { Door } from './door.ts';
-import { beginRecord, HttpExchange } from './exchange.ts';
+import { HttpExchange } from './exchange.ts';
+import { ExchangeRecord } from './exchange-record.ts';
 import { type ExplainContext, explain, type RouteExplanation, refusalOf } from './explain.ts';
 import { RequestHeaders } from './headers.ts';
 import { webHead } from './web-door.ts';
@@ -27,7 +28,7 @@ export async function explainRequest(
   runtime: Runtime,
 ): Promise<RouteExplanation> {
   const head = imaginedHead(request);
-  const record = beginRecord(runtime.clock, head);
+  const record = new ExchangeRecord(runtime.clock, head);
   let exchange: HttpExchange;
   try {
     exchange = new HttpExchange(new NoDoor(), head, admit(head, rules), record, runtime);

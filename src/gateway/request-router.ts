@@ -9,7 +9,8 @@ import { admissionRules } from './admission-rules.ts';
 import { type AdmissionRules, admit, type IncomingHead } from './admit.ts';
 import type { FailedAttempt, ProxyContext } from './attempt.ts';
 import type { Door } from './door.ts';
-import { beginRecord, type ExchangeRecord, type Guard, HttpExchange } from './exchange.ts';
+import { type Guard, HttpExchange } from './exchange.ts';
+import { ExchangeRecord } from './exchange-record.ts';
 import type { RouteExplanation } from './explain.ts';
 import { hasNoRoute } from './find-route.ts';
 import { Upstreams } from './forward.ts';
@@ -248,7 +249,7 @@ export class RequestRouter implements AsyncDisposable {
 
   #serve(door: Door, head: IncomingHead, upgradable: Upgradable | undefined): void {
     const leave = this.#life.inFlight.enter();
-    const record = beginRecord(this.#runtime.clock, head);
+    const record = new ExchangeRecord(this.#runtime.clock, head);
     let exchange: HttpExchange | undefined;
     let ended = false;
     door.onClosed((ending) => {
@@ -278,12 +279,8 @@ export class RequestRouter implements AsyncDisposable {
     if (record.status === 0) record.status = 499;
     exchange?.finish();
     if (!this.#emitter.wants('finished')) return;
-    const { startedAt, ...rest } = record;
-    this.#emitter.emit('finished', {
-      ...rest,
-      duration: this.#runtime.clock.now() - startedAt,
-      requestId: exchange?.headers.get('x-request-id'),
-    });
+    record.finish(exchange?.headers.get('x-request-id'));
+    this.#emitter.emit('finished', record);
   }
 
   #refused({ method, path, route }: ExchangeRecord, status: number, reason: string): void {

@@ -3,7 +3,7 @@
  * process of its own on a core of its own. Linux, with `wrk`, `nginx` and `taskset`.
  */
 import { fileURLToPath } from 'node:url';
-import { round } from '../gateway/load.mjs';
+import { round, warm } from '../gateway/load.mjs';
 import { cores, freePort, pinnedScript } from '../gateway/machine.mjs';
 import { startProxy, startUpstream } from '../gateway/nginx.mjs';
 
@@ -60,8 +60,7 @@ const measuring =
     const running = [];
     for (const [name, start] of Object.entries(starters))
       running.push({ name, target: await start(upstream), rounds: [] });
-    // Warm: what V8 has not compiled yet is nobody's cost.
-    for (const { name, target } of running) await named(name, round(target, request, 2));
+    for (const { name, target } of running) await named(name, warm(target, request));
     for (let turn = 0; turn < rounds; turn += 1) {
       for (let place = 0; place < running.length; place += 1) {
         const entry = running[(turn + place) % running.length];
