@@ -45,6 +45,8 @@ export interface Exchange {
   readonly clientAddress: string;
   /** Who is connected. */
   readonly peerAddress: string;
+  /** Whether who is connected is among the router's `trustedProxies`, whose word counts. */
+  readonly trusted: boolean;
   /** Bytes of the request's body; undefined when it is sent in chunks of unknown number. */
   readonly bodyLength: number | undefined;
   /** Set by the guard that authenticates. */
@@ -56,6 +58,8 @@ export interface Exchange {
    * @throws ProblemError 413 when it is longer, 400 when it breaks off.
    */
   readBody(limit?: number): Promise<Buffer>;
+  /** Refuse, with 413, a body of more bytes. Only ever makes the router's own limit smaller. */
+  limitBody(bytes: number): void;
   /** Aborts when the client goes away before its answer is whole. Made when first read. */
   readonly signal: AbortSignal;
   /** Change or watch the answer on its way out, whoever gives it. Of several filters the one added last sees it first. */
@@ -108,6 +112,8 @@ export class HttpExchange implements Exchange {
   step = 0;
   /** The call that is under way for it on the short way, and ends with it. */
   call: { abandon(reason: Error): void } | undefined;
+  /** The most bytes of the body, when a guard has said so. */
+  bodyLimit: number | undefined;
   /** Where the answer goes, through every filter. */
   door: Door;
   readonly record: ExchangeRecord;
@@ -210,10 +216,15 @@ export class HttpExchange implements Exchange {
     for (const callback of callbacks ?? []) callback(this.record);
   }
 
+  limitBody(bytes: number): void {
+    this.bodyLimit = Math.min(bytes, this.bodyLimit ?? bytes);
+  }
+
   readBody(limit = 1_048_576): Promise<Buffer> {
     if (this.#wholeBody === undefined) {
       this.door.proceed();
-      this.#wholeBody = readUpTo(this.door.body(), this.bodyLength, limit);
+      const most = Math.min(limit, this.bodyLimit ?? limit);
+      this.#wholeBody = readUpTo(this.door.body(), this.bodyLength, most);
     }
     return this.#wholeBody;
   }

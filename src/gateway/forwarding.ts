@@ -120,14 +120,15 @@ function bodyOf(
   limit: number | undefined,
   patience: Patience,
 ): Body | Promise<Buffer> {
-  const { door, bodyLength, wholeBody } = exchange;
+  const { door, bodyLength, bodyLimit, wholeBody } = exchange;
   if (wholeBody !== undefined) return wholeBody;
   if (bodyLength === 0) return null;
   door.proceed();
   if (bodyLength !== undefined && bodyLength <= replayableBytes) {
     return readUpTo(door.body(), bodyLength, replayableBytes);
   }
-  const stream = new BodyStream(door.body(), limit, patience);
+  const most = Math.min(bodyLimit ?? Number.POSITIVE_INFINITY, limit ?? Number.POSITIVE_INFINITY);
+  const stream = new BodyStream(door.body(), most, patience);
   // A client that sends too much, or not enough, must not count against the upstream, nor open its breaker.
   stream.once('error', (error) => {
     if (error instanceof ProblemError) exchange.giveUp(error);
