@@ -13,11 +13,13 @@ export interface WholeAnswer {
   readonly status: number;
   readonly headers: HeaderList;
   readonly body: Buffer;
+  /** Of the headers, those that guards have added. */
+  readonly added: HeaderList;
 }
 
 /** Takes in an answer up to a limit. */
 class CollectingDoor implements Door {
-  readonly answer: Promise<WholeAnswer>;
+  readonly answer: Promise<Omit<WholeAnswer, 'added'>>;
   started = false;
   readonly #limit: number;
   readonly #chunks: Uint8Array[] = [];
@@ -25,7 +27,7 @@ class CollectingDoor implements Door {
   #received = 0;
   #closed = false;
   #head: Pick<WholeAnswer, 'status' | 'headers'> = { status: 0, headers: [] };
-  #resolve!: (answer: WholeAnswer) => void;
+  #resolve!: (answer: Omit<WholeAnswer, 'added'>) => void;
   #reject!: (error: Error) => void;
 
   constructor(limit: number) {
@@ -134,6 +136,8 @@ export async function askAgain(exchange: Exchange, options: AskAgainOptions): Pr
     if (ending === 'broken') copy.giveUp(new DOMException('the answer is not wanted', 'AbortError'));
     copy.finish();
   });
-  await exchange.serveRest(copy);
-  return door.answer;
+  const serving = exchange.serveRest(copy);
+  const answer = await door.answer;
+  await serving;
+  return { ...answer, added: copy.response.list };
 }

@@ -267,6 +267,11 @@ export class AddedHeaders {
     this.#replaced.add(name.toLowerCase());
   }
 
+  /** Leave the upstream's own field out. */
+  remove(name: string): void {
+    this.#replaced.add(name.toLowerCase());
+  }
+
   /** Add a field beside the upstream's own. */
   append(name: string, value: string): void {
     mustFit(name, value);

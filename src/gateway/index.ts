@@ -2,9 +2,26 @@ export type { AnswerFilter, AnswerHead, AnswerHeaders, BodyWatcher } from './ans
 export type { RouteConditions, ValueCondition } from './conditions.ts';
 export type { Exchange, ExchangeOutcome, Guard, GuardResult, Principal } from './exchange.ts';
 export type { ExplainedDestination, ExplainedShare, PassedOver, RouteExplanation } from './explain.ts';
+export {
+  type CacheOptions,
+  type CacheStats,
+  cache,
+  type ResponseCache,
+} from './guards/cache/response-cache.ts';
+export { type CompressOptions, compress } from './guards/compress.ts';
 export { type CorsOptions, cors } from './guards/cors.ts';
+export { type FaultAbort, type FaultDelay, type FaultOptions, injectFaults } from './guards/inject-faults.ts';
 export { type JsonWebKeySet, type JwtOptions, jwt } from './guards/jwt.ts';
+export { limitSize, type SizeLimits } from './guards/limit-size.ts';
+export type { ContentCoding } from './guards/negotiate.ts';
 export { type RateLimitOptions, rateLimit } from './guards/rate-limit.ts';
+export { type RequestIdOptions, requestId } from './guards/request-id.ts';
+export {
+  type SecurityHeadersOptions,
+  type StrictTransport,
+  securityHeaders,
+} from './guards/security-headers.ts';
+export { type TraceContextOptions, traceContext } from './guards/trace-context.ts';
 export type { AddedHeaders, HeaderList, RequestHeaders } from './headers.ts';
 export type { HealthOptions } from './health.ts';
 export type { ImaginedRequest } from './imagined.ts';

@@ -9,6 +9,7 @@ const doors: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli/'],
   debug: ['core/log.ts'],
   eventemitter3: ['core/emitter.ts'],
+  'http-cache-semantics': ['gateway/guards/cache/freshness.ts'],
   jose: ['gateway/guards/jwt.ts'],
   'p-limit': ['resilience/bulkhead.ts'],
   'p-retry': ['resilience/retry.ts'],

@@ -62,6 +62,8 @@ export function cors(options: CorsOptions): Guard {
     if (origins !== '*') response.append('vary', 'Origin');
     const asking = headers.get('origin');
     const allowed = asking !== undefined && allows(asking);
+    // What an upstream allows by itself would walk around what is allowed here.
+    for (const name of permissions) response.remove(name);
     if (allowed) {
       response.set('access-control-allow-origin', origins === '*' ? '*' : asking);
       if (credentials) response.set('access-control-allow-credentials', 'true');
@@ -79,6 +81,13 @@ export function cors(options: CorsOptions): Guard {
 function isOwn(asking: string, { authority, scheme }: Exchange): boolean {
   return asking === `${scheme}://${authority.toLowerCase()}`;
 }
+
+/** The fields by which an answer lets a page read it. */
+const permissions = [
+  'access-control-allow-origin',
+  'access-control-allow-credentials',
+  'access-control-expose-headers',
+] as const;
 
 function originTest(origins: CorsOptions['origins']): (origin: string) => boolean {
   if (origins === '*') return () => true;
