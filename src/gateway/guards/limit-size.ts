@@ -55,7 +55,7 @@ function limitText(what: string, text: string, limit: number | undefined): void 
 }
 
 function limitHeaders({ headers }: Exchange, limits: SizeLimits): void {
-  if (limits.headers !== undefined && headers.names.length > limits.headers) {
+  if (limits.headers !== undefined && headers.raw.length / 2 > limits.headers) {
     throw new ProblemError(431, `the request has more than ${limits.headers} header fields`);
   }
   if (limits.headerBytes === undefined) return;

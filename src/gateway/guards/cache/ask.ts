@@ -38,7 +38,7 @@ export function withoutAdded(list: HeaderList, added: HeaderList): string[] {
 /** Put an answer in place of the one that is about to go out, and what guards add for this client. */
 export function replaceHead(head: AnswerHead, given: GivenAnswer, added: AddedHeaders): void {
   const { headers } = head;
-  for (const name of [...headers.names]) headers.delete(name);
+  for (const [name] of [...pairs(headers.raw)]) headers.delete(name);
   for (const [name, value] of pairs(given.headers)) {
     if (!added.replaced.has(name.toLowerCase())) headers.append(name, value);
   }
