@@ -60,6 +60,7 @@ export {
   TimeoutError,
   UnknownSagaError,
   UpstreamError,
+  WorkerError,
 } from './core/errors.ts';
 export type { GcraDecision, GcraLimit } from './core/gcra.ts';
 export { HoldfastError, type HoldfastErrorOptions } from './core/holdfast-error.ts';
@@ -97,12 +98,9 @@ export {
   compress,
   cors,
   type Exchange,
-  type ExplainedDestination,
-  type ExplainedShare,
   type FetchInfo,
   type Guard,
   type GuardResult,
-  type HandedOver,
   type HeaderList,
   type HealthOptions,
   type ImaginedRequest,
@@ -114,7 +112,6 @@ export {
   type ListenOptions,
   limitSize,
   type MirrorOptions,
-  type PassedOver,
   type PathRules,
   type PolicyChoice,
   type Principal,
@@ -143,11 +140,14 @@ export {
   type ServiceSubset,
   type SplitShare,
   type StickyKey,
+  type StopOnSignalsOptions,
   securityHeaders,
+  stopOnSignals,
   traceContext,
   type UpstreamFailed,
   type UpstreamTimeouts,
   type ValueCondition,
+  type WorkerExited,
 } from './gateway/index.ts';
 export type { CircuitNotice, CircuitStore } from './ports/circuit-store.ts';
 export type { ConfigContent, ConfigLayer, ConfigScope, ConfigSource } from './ports/config-source.ts';

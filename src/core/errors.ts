@@ -289,3 +289,11 @@ export class AppError extends HoldfastError {
     super(`app ${app}: ${why}`, { cause });
   }
 }
+
+/** A worker process of a router ended before it listened. */
+export class WorkerError extends HoldfastError {
+  static override readonly code = 'HOLDFAST_WORKER';
+  constructor(why: string, cause?: string) {
+    super(`workers of a router: ${why}${cause === undefined ? '' : `: ${cause}`}`);
+  }
+}

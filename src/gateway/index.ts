@@ -28,7 +28,7 @@ export type { ImaginedRequest } from './imagined.ts';
 export type { HandedOver } from './node-door.ts';
 export type { ListenAddress, ListenOptions } from './node-server.ts';
 export type { PathRules } from './path.ts';
-export { type FetchInfo, RequestRouter } from './request-router.ts';
+export { RequestRouter } from './request-router.ts';
 export type { RouteDefinition } from './route-set.ts';
 export type {
   MirrorOptions,
@@ -46,6 +46,7 @@ export type {
   RouterStopped,
   RoutesReplaced,
   UpstreamFailed,
+  WorkerExited,
 } from './router-events.ts';
 export type { RouterStopOptions } from './router-life.ts';
 export type {
@@ -57,3 +58,5 @@ export type {
   RouterLimits,
   UpstreamTimeouts,
 } from './router-options.ts';
+export { type StopOnSignalsOptions, type Stoppable, stopOnSignals } from './stop-on-signals.ts';
+export type { FetchInfo } from './web-door.ts';

@@ -16,6 +16,7 @@ const listenSchema = z.strictObject({
       error: 'an object with `key` and `cert`, `pfx`, or `SNICallback`, as node:tls takes them',
     })
     .optional(),
+  workers: z.union([z.int().min(1).max(1_024), z.literal('auto')]).optional(),
 });
 
 /**

@@ -17,6 +17,11 @@ export interface ListenOptions {
   readonly host?: string | undefined;
   /** Speak HTTPS with this certificate and key, as `node:tls` takes them. Default: plain HTTP. */
   readonly tls?: TlsOptions | undefined;
+  /**
+   * Serve by so many processes of `node:cluster`, each of which runs the whole program; `auto` for one per core. This
+   * process then only starts them, starts those again that die, and counts rate limits for all. Default: serve here.
+   */
+  readonly workers?: number | 'auto' | undefined;
 }
 
 /** Where a router listens. */

@@ -19,7 +19,7 @@ import { healthAnswer } from './health.ts';
 import { explainRequest, type ImaginedRequest } from './imagined.ts';
 import { parseListenOptions } from './listen-options.ts';
 import { type HandedOver, NodeDoor, nodeHead, UpgradeDoor } from './node-door.ts';
-import { type ListenAddress, type ListenOptions, makeServer } from './node-server.ts';
+import type { ListenAddress, ListenOptions } from './node-server.ts';
 import { type RouteDefinition, RouteSet } from './route-set.ts';
 import type { RequestRouterEvents } from './router-events.ts';
 import { RouterLife, type RouterStopOptions } from './router-life.ts';
@@ -29,15 +29,10 @@ import {
   type ResolvedRouterOptions,
   type RouteOptions,
 } from './router-options.ts';
+import { RouterWorkers } from './router-workers.ts';
 import { answerWith, refuse, type ServeContext, serve } from './serve.ts';
 import { couldBeTunnel, serveAsPlain } from './upgrade.ts';
-import { WebDoor, webHead } from './web-door.ts';
-
-/** What `fetch` cannot know of a request. */
-export interface FetchInfo {
-  /** Address of the client. Default `unknown`. */
-  readonly clientAddress?: string | undefined;
-}
+import { type FetchInfo, WebDoor, webHead } from './web-door.ts';
 
 const owner = 'RequestRouter';
 
@@ -51,13 +46,14 @@ export class RequestRouter implements AsyncDisposable {
   readonly #runtime: Runtime;
   readonly #emitter: Emitter<RequestRouterEvents>;
   readonly #life: RouterLife;
+  readonly #workers: RouterWorkers;
   readonly #upstreams: Upstreams;
   readonly #mirrors: Upstreams;
   readonly #rules: AdmissionRules;
   readonly #guards: Guard[] = [];
   readonly #context: ServeContext;
   #routes: RouteSet;
-  #stopping: Promise<void> | undefined;
+  #stopping: Promise<boolean> | undefined;
 
   /** @throws InvalidOptionsError naming each option that is not acceptable. */
   constructor(options: RequestRouterOptions = {}) {
@@ -73,6 +69,9 @@ export class RequestRouter implements AsyncDisposable {
     const pseudonym = `${name}-${this.#runtime.id().slice(0, 8)}`;
     this.#rules = admissionRules(parsed, pseudonym);
     this.#life = new RouterLife(this.#runtime.clock);
+    this.#workers = new RouterWorkers(this.#runtime, this, (exited) =>
+      this.#emitter.emit('workerExited', exited),
+    );
     this.#routes = new RouteSet({ ...parsed, hasRegistry: registry !== undefined });
     this.#context = {
       routes: this.#routes.table,
@@ -193,37 +192,43 @@ export class RequestRouter implements AsyncDisposable {
   async listen(given: ListenOptions): Promise<ListenAddress> {
     this.#life.assertRunning();
     const options = parseListenOptions(given);
+    const address = await this.#workers.listen(options.workers, () => this.#listenHere(options));
+    this.#emitter.emit('listening', { url: address.url });
+    return address;
+  }
+
+  #listenHere(options: ListenOptions): Promise<ListenAddress> {
     const handlers = {
       onRequest: (request: IncomingMessage, response: ServerResponse, waits: boolean): void =>
         this.#serveNode(request, response, waits),
       onUpgrade: this.upgrade,
     };
-    const server = makeServer(handlers, this.#options.limits.headerBytes, options.tls);
-    const address = await this.#life.listen(server, options);
-    this.#emitter.emit('listening', { url: address.url });
-    return address;
+    return this.#life.listen(handlers, this.#options.limits.headerBytes, options);
   }
 
   /**
    * Accept nothing new, let exchanges under way end, then close what is left. Idempotent and final. Requests that
-   * still arrive on open connections meanwhile are served, and their connections closed.
+   * still arrive on open connections meanwhile are served, and their connections closed. Stops all workers, too.
+   *
+   * @returns whether every exchange had ended by then.
    */
-  stop(options: RouterStopOptions = {}): Promise<void> {
+  stop(options: RouterStopOptions = {}): Promise<boolean> {
     this.#stopping ??= this.#stop(options);
     return this.#stopping;
   }
 
-  /** The same as {@link RequestRouter.stop}. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.stop();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
   }
 
-  async #stop({ grace = 0, timeout = '10s' }: RouterStopOptions): Promise<void> {
+  async #stop({ grace = 0, timeout = '10s' }: RouterStopOptions): Promise<boolean> {
     const times = { grace: milliseconds(grace, 'grace'), timeout: milliseconds(timeout, 'timeout') };
-    const drained = await this.#life.stop(times, () =>
-      Promise.all([this.#upstreams.destroy(), this.#mirrors.destroy()]),
-    );
+    const release = (): Promise<unknown> => Promise.all([this.#upstreams.destroy(), this.#mirrors.destroy()]);
+    const both = await Promise.all([this.#life.stop(times, release), this.#workers.stop(times)]);
+    const drained = both.every(Boolean);
     this.#emitter.emit('stopped', { drained });
+    await this.#workers.stopped(drained);
+    return drained;
   }
 
   readonly #closing = (): boolean => this.#life.closing;

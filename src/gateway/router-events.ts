@@ -68,6 +68,15 @@ export interface RouterListening {
   readonly url: string;
 }
 
+/** A worker process has ended. */
+export interface WorkerExited {
+  readonly pid: number;
+  readonly code: number | null;
+  readonly signal: string | null;
+  /** Milliseconds after which another one takes its place; undefined when none does. */
+  readonly restartIn: number | undefined;
+}
+
 /** The router has stopped. */
 export interface RouterStopped {
   /** Whether every exchange had ended by then. */
@@ -82,5 +91,6 @@ export interface RequestRouterEvents {
   readonly mirrored: RequestMirrored;
   readonly replaced: RoutesReplaced;
   readonly listening: RouterListening;
+  readonly workerExited: WorkerExited;
   readonly stopped: RouterStopped;
 }

@@ -11,7 +11,9 @@ import {
   type ListenAddress,
   type ListenOptions,
   listenOn,
+  makeServer,
   pendingReads,
+  type ServerHandlers,
 } from './node-server.ts';
 
 /** `leaving` still accepts connections, but says that it will not for long. */
@@ -71,7 +73,12 @@ export class RouterLife {
   }
 
   /** @throws NotRunningError after stop; the system's error when the address cannot be had. */
-  async listen(server: Server, options: ListenOptions): Promise<ListenAddress> {
+  async listen(
+    handlers: ServerHandlers,
+    headerBytes: number,
+    options: ListenOptions,
+  ): Promise<ListenAddress> {
+    const server = makeServer(handlers, headerBytes, options.tls);
     this.#servers.add(server);
     try {
       return await listenOn(server, options);

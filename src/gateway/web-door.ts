@@ -4,6 +4,12 @@ import type { IncomingHead } from './admit.ts';
 import type { Door, Ending } from './door.ts';
 import { RequestHeaders } from './headers.ts';
 
+/** What `fetch` cannot know of a request. */
+export interface FetchInfo {
+  /** Address of the client. Default `unknown`. */
+  readonly clientAddress?: string | undefined;
+}
+
 /** How much of an answer waits for its reader. */
 const heldBytes = 65_536;
 
