@@ -18,6 +18,9 @@ export class ExchangeRecord implements RequestFinished {
   instance: string | undefined = undefined;
   bytes = 0;
   requestId: string | undefined = undefined;
+  query = '';
+  traceId: string | undefined = undefined;
+  aborted = false;
   error: unknown = undefined;
   readonly #clock: Clock;
   readonly #startedAt: number;

@@ -51,6 +51,8 @@ export interface Exchange {
   readonly bodyLength: number | undefined;
   /** Set by the guard that authenticates. */
   principal: Principal | undefined;
+  /** Set by the guard that traces; what is told of the exchange when it is over carries it. */
+  traceId: string | undefined;
   /**
    * Read the whole body; what was read is still forwarded.
    *
@@ -154,6 +156,7 @@ export class HttpExchange implements Exchange {
     this.bodyLength = admission.bodyLength;
     this.#makeId = runtime.id;
     record.path = admission.path;
+    record.query = admission.query;
     record.host = admission.host;
     record.clientAddress = admission.clientAddress;
   }
@@ -184,6 +187,14 @@ export class HttpExchange implements Exchange {
       if (this.#gone !== undefined) this.#controller.abort(this.#gone);
     }
     return this.#controller.signal;
+  }
+
+  get traceId(): string | undefined {
+    return this.record.traceId;
+  }
+
+  set traceId(id: string | undefined) {
+    this.record.traceId = id;
   }
 
   filterAnswer(filter: AnswerFilter): void {
@@ -258,6 +269,7 @@ export class HttpExchange implements Exchange {
   /** The client went away. */
   abandon(): void {
     this.#unheard = true;
+    this.record.aborted = true;
     this.giveUp(new DOMException('the client went away', 'AbortError'));
   }
 

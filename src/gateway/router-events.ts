@@ -18,6 +18,12 @@ export interface RequestFinished {
   readonly bytes?: number | undefined;
   /** The request's `X-Request-Id`, if it came with one or a guard gave it one. */
   readonly requestId?: string | undefined;
+  /** The query as it came, without `?`. It may hold what is nobody's business. */
+  readonly query?: string | undefined;
+  /** Id of the trace that the request belongs to, if a guard set it. */
+  readonly traceId?: string | undefined;
+  /** Whether the client went away before its answer was whole. */
+  readonly aborted?: boolean | undefined;
   readonly error?: unknown;
 }
 

@@ -69,7 +69,8 @@ function validState(value: string): boolean {
 export function traceContext(options: TraceContextOptions = {}): Guard {
   const { accept, sample, runtime } = parseOptions('traceContext', optionsSchema, options);
   const { random } = resolveRuntime(runtime);
-  return ({ headers, trusted }) => {
+  return (exchange) => {
+    const { headers, trusted } = exchange;
     const counts = accept === 'always' || (accept === 'trusted' && trusted);
     const before = counts ? readParent(headers) : undefined;
     if (before === undefined) {
@@ -81,6 +82,7 @@ export function traceContext(options: TraceContextOptions = {}): Guard {
     const traceId = before?.traceId ?? hex(random, 4);
     // Of the flags only "sampled" is defined for all versions.
     const sampled = before === undefined ? random() < sample : (Number.parseInt(before.flags, 16) & 1) === 1;
+    exchange.traceId = traceId;
     headers.set('traceparent', `00-${traceId}-${hex(random, 2)}-${sampled ? '01' : '00'}`);
   };
 }
