@@ -3,6 +3,7 @@
  * differently; every one of them is refused here, with the connection closed after the answer.
  */
 import type { BlockList } from 'node:net';
+import { parseDuration } from '../core/duration.ts';
 import { ProblemError } from '../core/errors.ts';
 import { clientBehind, includesAddress, plainAddress } from './addresses.ts';
 import type { HeaderName } from './header-names.ts';
@@ -52,6 +53,8 @@ export interface Admission {
   readonly trusted: boolean;
   /** Bytes; undefined when it is chunked. */
   readonly bodyLength: number | undefined;
+  /** Milliseconds that a trusted proxy leaves for the answer; undefined when none says so. */
+  readonly timeout: number | undefined;
 }
 
 const authorityShape = /^([\w.~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
@@ -101,7 +104,17 @@ export function admit(head: IncomingHead, rules: AdmissionRules): Admission {
     peerAddress,
     trusted,
     bodyLength,
+    timeout: trusted && fields.forwarded.length > 0 ? timeoutOf(headers) : undefined,
   };
+}
+
+/** @throws ProblemError 400 when the field says nothing that can be kept to. */
+function timeoutOf(headers: RequestHeaders): number | undefined {
+  const told = headers.get('x-request-timeout');
+  if (told === undefined) return undefined;
+  const timeout = parseDuration(/^\d{1,9}$/.test(told) ? Number(told) : told);
+  if (timeout !== undefined) return timeout;
+  throw new ProblemError(400, "the header X-Request-Timeout is neither milliseconds nor a time such as '2s'");
 }
 
 function readFields(headers: RequestHeaders): Fields {

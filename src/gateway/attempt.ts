@@ -36,6 +36,8 @@ export interface Outbound {
 export interface Client {
   readonly signal: AbortSignal;
   readonly gone: Error | undefined;
+  /** When the answer must have begun, on the monotonic clock; undefined for no limit. */
+  readonly deadline?: number | undefined;
   whenGone(callback: (reason: Error) => void): () => void;
 }
 

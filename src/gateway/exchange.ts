@@ -49,6 +49,8 @@ export interface Exchange {
   readonly trusted: boolean;
   /** Bytes of the request's body; undefined when it is sent in chunks of unknown number. */
   readonly bodyLength: number | undefined;
+  /** When the answer must have begun, on the monotonic clock, because a trusted proxy said so; undefined for no limit. */
+  readonly deadline: number | undefined;
   /** Set by the guard that authenticates. */
   principal: Principal | undefined;
   /** Set by the guard that traces; what is told of the exchange when it is over carries it. */
@@ -108,6 +110,7 @@ export class HttpExchange implements Exchange {
   readonly peerAddress: string;
   readonly trusted: boolean;
   readonly bodyLength: number | undefined;
+  readonly deadline: number | undefined;
   /** Serves a copy from the guard on that this exchange has got to. Set by whoever serves it. */
   serveRest: ((copy: HttpExchange) => Promise<void>) | undefined;
   /** How many guards have been asked. */
@@ -154,6 +157,7 @@ export class HttpExchange implements Exchange {
     this.peerAddress = admission.peerAddress;
     this.trusted = admission.trusted;
     this.bodyLength = admission.bodyLength;
+    this.deadline = admission.timeout === undefined ? undefined : runtime.clock.now() + admission.timeout;
     this.#makeId = runtime.id;
     record.path = admission.path;
     record.query = admission.query;

@@ -4,6 +4,7 @@ import { ProblemError } from '../core/errors.ts';
 import { isGate } from '../core/policy.ts';
 import { AnswerRelay } from './answer-relay.ts';
 import type { Outbound } from './attempt.ts';
+import { keepDeadline, timeLeft } from './deadline.ts';
 import type { HttpExchange } from './exchange.ts';
 import type { MirrorContext } from './mirror.ts';
 import { outboundHeaders, outboundPath } from './outbound.ts';
@@ -36,6 +37,7 @@ export function forward(
   target: Target,
   upgradable: Upgradable | undefined,
 ): Promise<Response | undefined> | undefined {
+  keepDeadline(exchange, context.clock);
   const protocol = route.upgrade && upgradable !== undefined ? requestedProtocol(exchange) : undefined;
   const path = outboundPath(exchange, route.change, context.paths);
   const headers = headersFor(context, exchange, route);
@@ -101,7 +103,7 @@ export function patienceOf(context: Pick<ForwardContext, 'proxy'>, route: Route)
 
 /** The header fields for a route's upstream. */
 export function headersFor(
-  context: Pick<ForwardContext, 'via'>,
+  context: Pick<ForwardContext, 'via' | 'clock'>,
   exchange: HttpExchange,
   route: Route,
 ): string[] {
@@ -109,6 +111,7 @@ export function headersFor(
     ownHost: route.ownHost,
     via: context.via,
     prefix: route.change.stripPrefix,
+    timeLeft: timeLeft(exchange, context.clock),
   });
 }
 

@@ -12,7 +12,7 @@ export interface HeaderName {
   readonly endsHere: boolean;
   /** Whether the router writes the field of a request itself. */
   readonly rewritten: boolean;
-  /** Whether it could be one of those that tell where a request comes from, which anyone can write. */
+  /** Whether only a trusted proxy may say it: where a request comes from, and how long there is for it. */
   readonly forwarded: boolean;
 }
 
@@ -38,9 +38,10 @@ const rewritten: ReadonlySet<string> = new Set([
   'x-forwarded-host',
   'x-forwarded-proto',
   'forwarded',
+  'x-request-timeout',
 ]);
 
-const forwarded = /^(?:forwarded|x[-_]forwarded[-_].*|x[-_]real[-_]ip)$/;
+const forwarded = /^(?:forwarded|x[-_]forwarded[-_].*|x[-_]real[-_]ip|x[-_]request[-_]timeout)$/;
 
 /** More than any set of honest peers uses. Beyond it a name is looked at anew each time. */
 const mostKnown = 2_048;

@@ -47,6 +47,8 @@ export interface HeaderChange {
   readonly via: string;
   /** The prefix that was taken off the path. */
   readonly prefix: string | undefined;
+  /** Milliseconds that are left for the answer; undefined for no limit. */
+  readonly timeLeft?: number | undefined;
 }
 
 /** The header fields for the upstream, as a flat list. */
@@ -71,6 +73,7 @@ export function outboundHeaders(exchange: HttpExchange, change: HeaderChange): s
   }
   if (te && takesTrailers(headers.get('te') ?? '')) list.push('TE', 'trailers');
   list.push('Via', via ? `${headers.get('via')}, ${change.via}` : change.via);
+  if (change.timeLeft !== undefined) list.push('X-Request-Timeout', `${change.timeLeft}ms`);
   if (forwarded || change.prefix !== undefined) addForwarded(list, exchange, change.prefix);
   else addFirstForwarded(list, exchange);
   return list;

@@ -33,6 +33,7 @@ export async function send(context: ProxyContext, outbound: Outbound): Promise<A
   try {
     const answer: unknown = await outbound.policy.run((call) => attempts.underPolicy(call), {
       signal: outbound.client.signal,
+      deadline: outbound.client.deadline,
     });
     attempts.settle(answer);
     if (attempts.chose(answer) || answer instanceof Response) return answer;

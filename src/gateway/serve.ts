@@ -3,6 +3,7 @@ import { ProblemError, RateLimitedError } from '../core/errors.ts';
 import { HoldfastError, messageOf } from '../core/holdfast-error.ts';
 import { warnOf } from '../core/log.ts';
 import { composeAnswer } from './compose.ts';
+import { keepDeadline } from './deadline.ts';
 import type { Door } from './door.ts';
 import type { Guard, HttpExchange } from './exchange.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
@@ -156,6 +157,7 @@ function answer(
     case 'handle':
       return handled(exchange, destination.handle);
     case 'compose':
+      keepDeadline(exchange, context.clock);
       return composeAnswer(exchange, destination.parts, {
         clock: context.proxy.runtime.clock,
         send: (outbound) => send(context.proxy, outbound),
