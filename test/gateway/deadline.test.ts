@@ -93,10 +93,7 @@ describe('deadlines', () => {
         seen.push(options?.deadline);
         return work({ signal: new AbortController().signal, attempt: 1, deadline: options?.deadline });
       },
-      wrap:
-        (work) =>
-        async (...given) =>
-          work(...given),
+      wrap: (work) => wrapWith(policy, work),
     };
     const { url } = await listening({ ...trusting, runtime: { clock } }, (router) =>
       router.route('/*', { url: fine, policy }),
