@@ -27,6 +27,10 @@ export interface Outbound {
   readonly upgrade: string | undefined;
   readonly policy: Policy | undefined;
   readonly timeouts: ForwardTimeouts;
+  /** Whether the upstream speaks HTTP/2. */
+  readonly http2?: boolean | undefined;
+  /** The request's trailers, once its body is over. */
+  readonly trailers?: (() => readonly (readonly [string, string])[]) | undefined;
   readonly hintsTo?: Pick<Door, 'hint'> | undefined;
   /** Who waits for the answer. */
   readonly client: Client;

@@ -119,6 +119,8 @@ export class HttpExchange implements Exchange {
   call: { abandon(reason: Error): void } | undefined;
   /** The most bytes of the body, when a guard has said so. */
   bodyLimit: number | undefined;
+  /** Where the request came in. */
+  readonly entry: Door;
   /** Where the answer goes, through every filter. */
   door: Door;
   readonly record: ExchangeRecord;
@@ -144,6 +146,7 @@ export class HttpExchange implements Exchange {
     record: ExchangeRecord,
     runtime: Runtime,
   ) {
+    this.entry = door;
     this.door = door;
     this.record = record;
     this.method = head.method;

@@ -4,7 +4,9 @@
  */
 import type { BlockList } from 'node:net';
 import { Client, type Dispatcher, Pool } from 'undici';
+import type { Clock } from '../core/clock.ts';
 import { BulkheadFullError } from '../core/errors.ts';
+import { Http2Upstream } from './http2-upstream.ts';
 import { checkedLookup, refuseAddress } from './upstream-address.ts';
 import {
   type CallListener,
@@ -23,6 +25,7 @@ export interface UpstreamsOptions {
   readonly origins: number;
   /** Addresses that are never called. */
   readonly denied: BlockList;
+  readonly clock: Clock;
 }
 
 /** One connection, made again whenever it was closed. Calls learn from it how many came before them. */
@@ -108,10 +111,13 @@ export class Upstream {
   }
 }
 
+/** One origin's connections, in either version of HTTP. */
+export type Connections = Pick<Upstream, 'call' | 'close' | 'destroy'>;
+
 /** The connections to all origins; those used longest ago are closed when there are too many. */
 export class Upstreams {
   readonly #options: UpstreamsOptions;
-  readonly #byOrigin: Map<string, Upstream> = new Map();
+  readonly #byOrigin: Map<string, Connections> = new Map();
 
   constructor(options: UpstreamsOptions) {
     this.#options = options;
@@ -120,10 +126,11 @@ export class Upstreams {
   /**
    * The connections to an origin such as `http://10.0.0.7:3000`.
    *
+   * @param http2 whether to speak HTTP/2 there.
    * @throws UpstreamError when it is an address that may not be called.
    */
-  get(origin: string, connectTimeout: number): Upstream {
-    const key = `${origin} ${connectTimeout}`;
+  get(origin: string, connectTimeout: number, http2 = false): Connections {
+    const key = `${origin} ${connectTimeout}${http2 ? ' h2' : ''}`;
     const known = this.#byOrigin.get(key);
     if (known !== undefined) {
       // Only a map near its bound has to know the order of use.
@@ -134,7 +141,12 @@ export class Upstreams {
       return known;
     }
     refuseAddress(origin, this.#options.denied);
-    const upstream = new Upstream(origin, connectTimeout, this.#options);
+    const upstream = http2
+      ? new Http2Upstream(origin, connectTimeout, {
+          ...this.#options,
+          lookup: checkedLookup(this.#options.denied),
+        })
+      : new Upstream(origin, connectTimeout, this.#options);
     this.#byOrigin.set(key, upstream);
     if (this.#byOrigin.size > this.#options.origins) this.#evict();
     return upstream;

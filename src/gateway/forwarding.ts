@@ -5,7 +5,9 @@ import { isGate } from '../core/policy.ts';
 import { AnswerRelay } from './answer-relay.ts';
 import type { Outbound } from './attempt.ts';
 import { keepDeadline, timeLeft } from './deadline.ts';
+import type { Upgradable } from './door.ts';
 import type { HttpExchange } from './exchange.ts';
+import { acceptableTrailers } from './headers.ts';
 import type { MirrorContext } from './mirror.ts';
 import { outboundHeaders, outboundPath } from './outbound.ts';
 import type { PathRules } from './path.ts';
@@ -16,7 +18,7 @@ import type { ResolvedLimits } from './router-options.ts';
 import { ShortWay, type ShortWayContext } from './short-way.ts';
 import type { Patience } from './stall-watch.ts';
 import type { Target } from './target.ts';
-import { joinConnections, requestedProtocol, type UpgradeRequest } from './upgrade.ts';
+import { joinConnections, requestedProtocol } from './upgrade.ts';
 
 /** What forwarding needs of the router. */
 export interface ForwardContext extends ShortWayContext {
@@ -25,9 +27,6 @@ export interface ForwardContext extends ShortWayContext {
   /** For copies of requests, apart from the requests themselves. */
   readonly mirrors: MirrorContext;
 }
-
-/** A connection that could be switched to another protocol, if the route lets it. */
-export type Upgradable = Pick<UpgradeRequest, 'socket' | 'detach'>;
 
 /** Send an exchange on. A promise only of what is still to be answered, or waited for. */
 export function forward(
@@ -38,7 +37,8 @@ export function forward(
   upgradable: Upgradable | undefined,
 ): Promise<Response | undefined> | undefined {
   keepDeadline(exchange, context.clock);
-  const protocol = route.upgrade && upgradable !== undefined ? requestedProtocol(exchange) : undefined;
+  const switches = route.upgrade && !route.http2 && upgradable !== undefined;
+  const protocol = switches ? requestedProtocol(exchange) : undefined;
   const path = outboundPath(exchange, route.change, context.paths);
   const headers = headersFor(context, exchange, route);
   const body = bodyOf(exchange, context.limits.body, patienceOf(context, route));
@@ -52,6 +52,8 @@ export function forward(
     upgrade: protocol,
     policy: route.policyFor(exchange),
     timeouts: route.timeouts,
+    http2: route.http2,
+    trailers: body === null ? undefined : () => acceptableTrailers(exchange.entry.trailers?.() ?? []),
     hintsTo: exchange.door,
     client: exchange,
   };

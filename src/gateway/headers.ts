@@ -22,7 +22,7 @@ const validName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const validValue = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 /** @throws TypeError when the name or value could not stand in a header. */
-function mustFit(name: string, value: string): void {
+export function mustFit(name: string, value: string): void {
   if (validName.test(name) && validValue.test(value)) return;
   throw new TypeError(`the header ${JSON.stringify(name)} cannot have this name or value`);
 }
@@ -132,18 +132,26 @@ export function takesTrailers(te: string): boolean {
   return te.split(',').some((coding) => coding.trim().toLowerCase() === 'trailers');
 }
 
-/** The trailers that may go on, as pairs. */
+/** The trailers that may go on, as pairs, from undici's raw list. */
 export function forwardableTrailers(raw: readonly Buffer[]): [string, string][] {
   const pairs: [string, string][] = [];
   for (let index = 0; index + 1 < raw.length; index += 2) {
-    const name = raw[index]!.toString('latin1');
-    const lower = name.toLowerCase();
-    const value = raw[index + 1]!.toString('latin1');
-    if (neverTrailer.test(lower) || headerName(name).endsHere) continue;
-    // The answer is whole already: a field that could not be sent is left out rather than break it.
-    if (validName.test(name) && validValue.test(value)) pairs.push([name, value]);
+    pairs.push([raw[index]!.toString('latin1'), raw[index + 1]!.toString('latin1')]);
   }
-  return pairs;
+  return acceptableTrailers(pairs);
+}
+
+/** Those of some trailers that may go on. */
+export function acceptableTrailers(pairs: readonly (readonly [string, string])[]): [string, string][] {
+  const kept: [string, string][] = [];
+  for (const [name, value] of pairs) {
+    const { lower, endsHere: hop } = headerName(name);
+    // The message is whole already: a field that could not be sent is left out rather than break it.
+    if (!hop && !neverTrailer.test(lower) && validName.test(name) && validValue.test(value)) {
+      kept.push([name, value]);
+    }
+  }
+  return kept;
 }
 
 /** The value of a field in undici's raw list, or undefined. */

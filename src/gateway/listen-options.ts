@@ -17,6 +17,7 @@ const listenSchema = z.strictObject({
     })
     .optional(),
   workers: z.union([z.int().min(1).max(1_024), z.literal('auto')]).optional(),
+  http2: z.boolean().optional(),
 });
 
 /**

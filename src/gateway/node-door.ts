@@ -97,6 +97,13 @@ export class NodeDoor implements Door {
     return this.#request;
   }
 
+  trailers(): readonly (readonly [string, string])[] {
+    const { rawTrailers } = this.#request;
+    const pairs: [string, string][] = [];
+    for (let at = 0; at < rawTrailers.length; at += 2) pairs.push([rawTrailers[at]!, rawTrailers[at + 1]!]);
+    return pairs;
+  }
+
   proceed(): void {
     if (!this.#waits) return;
     this.#waits = false;

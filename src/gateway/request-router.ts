@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { constants, type ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import { milliseconds } from '../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
@@ -8,14 +9,15 @@ import { addressSet } from './addresses.ts';
 import { admissionRules } from './admission-rules.ts';
 import { type AdmissionRules, admit, type IncomingHead } from './admit.ts';
 import type { FailedAttempt, ProxyContext } from './attempt.ts';
-import type { Door } from './door.ts';
+import type { Door, Upgradable } from './door.ts';
 import { type Guard, HttpExchange } from './exchange.ts';
 import { ExchangeRecord } from './exchange-record.ts';
 import type { RouteExplanation } from './explain.ts';
 import { hasNoRoute } from './find-route.ts';
 import { Upstreams } from './forward.ts';
-import type { Upgradable } from './forwarding.ts';
 import { healthAnswer } from './health.ts';
+import { Http2Door, http2Head } from './http2-door.ts';
+import type { Http2Handlers } from './http2-server.ts';
 import { explainRequest, type ImaginedRequest } from './imagined.ts';
 import { parseListenOptions } from './listen-options.ts';
 import { type HandedOver, NodeDoor, nodeHead, UpgradeDoor } from './node-door.ts';
@@ -62,13 +64,14 @@ export class RequestRouter implements AsyncDisposable {
     this.#options = parsed;
     this.#runtime = resolveRuntime(parsed.runtime);
     this.#emitter = new Emitter('request-router', name, this.#runtime.telemetry);
+    const { clock } = this.#runtime;
     const denied = addressSet(owner, 'deniedUpstreams', parsed.deniedUpstreams);
-    this.#upstreams = new Upstreams({ ...limits, denied });
-    this.#mirrors = new Upstreams({ ...limits, denied });
+    this.#upstreams = new Upstreams({ ...limits, denied, clock });
+    this.#mirrors = new Upstreams({ ...limits, denied, clock });
     // Its own id in it: several routers of the same name may stand in a row without a loop.
     const pseudonym = `${name}-${this.#runtime.id().slice(0, 8)}`;
     this.#rules = admissionRules(parsed, pseudonym);
-    this.#life = new RouterLife(this.#runtime.clock);
+    this.#life = new RouterLife(clock);
     this.#workers = new RouterWorkers(this.#runtime, this, (exited) =>
       this.#emitter.emit('workerExited', exited),
     );
@@ -85,7 +88,7 @@ export class RequestRouter implements AsyncDisposable {
       paths,
       limits,
       via: `1.1 ${pseudonym}`,
-      clock: this.#runtime.clock,
+      clock,
       refuse: (exchange, error) => refuse(this.#context, exchange.door, exchange.record, error, exchange),
       onRefused: (record, status, reason) => this.#refused(record, status, reason),
     };
@@ -202,6 +205,8 @@ export class RequestRouter implements AsyncDisposable {
       onRequest: (request: IncomingMessage, response: ServerResponse, waits: boolean): void =>
         this.#serveNode(request, response, waits),
       onUpgrade: this.upgrade,
+      onStream: this.#serveStream,
+      onSession: (session: ServerHttp2Session): void => this.#life.addSession(session),
     };
     return this.#life.listen(handlers, this.#options.limits.headerBytes, options);
   }
@@ -251,6 +256,13 @@ export class RequestRouter implements AsyncDisposable {
       return false;
     }
   }
+
+  readonly #serveStream: Http2Handlers['onStream'] = (stream, rawHeaders, flags) => {
+    const head = http2Head(stream, rawHeaders, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
+    const tunnel = head.headers.has('upgrade');
+    const door = new Http2Door(stream, head.headers.has('expect'), tunnel);
+    this.#serve(door, head, tunnel ? door.upgradable : undefined);
+  };
 
   #serve(door: Door, head: IncomingHead, upgradable: Upgradable | undefined): void {
     const leave = this.#life.inFlight.enter();

@@ -45,6 +45,8 @@ export interface Route {
   readonly timeouts: ForwardTimeouts;
   readonly ownHost: boolean;
   readonly upgrade: boolean;
+  /** Whether the upstream speaks HTTP/2. */
+  readonly http2: boolean;
   readonly mirror: Mirror | undefined;
 }
 
@@ -86,6 +88,7 @@ export function compileRoute(pattern: string, options: RouteOptions, scope: Rout
     timeouts: timeoutsOf(parsed.timeouts, scope.timeouts),
     ownHost: !(parsed.preserveHost ?? servicesOf(destination, undefined)),
     upgrade: parsed.upgrade ?? false,
+    http2: parsed.http2 ?? false,
     mirror,
   };
 }

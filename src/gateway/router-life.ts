@@ -1,5 +1,6 @@
 /** From the first connection to the last: where a router listens, what is under way, and how it comes to rest. */
 import type { Server } from 'node:http';
+import type { ServerHttp2Session } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
@@ -45,6 +46,7 @@ export class RouterLife {
   readonly inFlight: InFlight = new InFlight();
   readonly #clock: Clock;
   readonly #servers: Set<Server> = new Set();
+  readonly #sessions: Set<ServerHttp2Session> = new Set();
   readonly #tunnels: Set<Duplex> = new Set();
   #state: RouterState = 'running';
 
@@ -72,13 +74,20 @@ export class RouterLife {
     socket.once('close', () => this.#tunnels.delete(socket));
   }
 
+  /** An HTTP/2 connection: told when no new requests are taken, and ended with the last exchange. */
+  addSession(session: ServerHttp2Session): void {
+    if (this.#state === 'draining' || this.#state === 'stopped') session.close();
+    this.#sessions.add(session);
+    session.once('close', () => this.#sessions.delete(session));
+  }
+
   /** @throws NotRunningError after stop; the system's error when the address cannot be had. */
   async listen(
     handlers: ServerHandlers,
     headerBytes: number,
     options: ListenOptions,
   ): Promise<ListenAddress> {
-    const server = makeServer(handlers, headerBytes, options.tls);
+    const server = makeServer(handlers, headerBytes, options);
     this.#servers.add(server);
     try {
       return await listenOn(server, options);
@@ -104,9 +113,11 @@ export class RouterLife {
     }
     this.#state = 'draining';
     const closed = [...this.#servers].map(closeListener);
+    for (const session of this.#sessions) session.close();
     const drained = await this.#drain(times.timeout);
     this.#state = 'stopped';
     for (const server of this.#servers) closeConnections(server);
+    for (const session of this.#sessions) session.destroy();
     for (const socket of this.#tunnels) socket.destroy();
     await release();
     await Promise.all(closed);

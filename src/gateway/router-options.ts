@@ -142,6 +142,11 @@ export interface RouteOptions {
   readonly preserveHost?: boolean | undefined;
   /** Whether WebSocket and other upgrades may pass. Default false: such requests are treated as plain ones. */
   readonly upgrade?: boolean | undefined;
+  /**
+   * Whether the upstream speaks HTTP/2, as gRPC needs it: without asking over `http:`, by ALPN over `https:`. Default
+   * false. Such a route passes no upgrades.
+   */
+  readonly http2?: boolean | undefined;
 }
 
 const atLeast = (minimum: number, fallback: number): z.ZodDefault<z.ZodInt> =>
@@ -281,6 +286,7 @@ const routeSchema = z.strictObject({
   timeouts: timeoutsSchema,
   preserveHost: z.boolean().optional(),
   upgrade: z.boolean().optional(),
+  http2: z.boolean().optional(),
 });
 
 /** @throws InvalidOptionsError naming each option that is not acceptable. */

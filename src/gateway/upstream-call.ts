@@ -22,6 +22,8 @@ export interface UpstreamRequest {
   /** The protocol to switch to, such as `websocket`. */
   readonly upgrade: string | undefined;
   readonly timeouts: ForwardTimeouts;
+  /** What to send behind the body, where the upstream's protocol can; asked once the body is over. */
+  readonly trailers?: (() => readonly (readonly [string, string])[]) | undefined;
   /** Takes 103 Early Hints, as a flat list. */
   readonly hintsTo?: { hint(headers: readonly string[]): void } | undefined;
 }
