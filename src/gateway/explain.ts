@@ -9,7 +9,7 @@ import { type FoundRoute, findRoute } from './find-route.ts';
 import type { RouteTable } from './match.ts';
 import { outboundPath } from './outbound.ts';
 import type { PathRules } from './path.ts';
-import { includesHost, type Params, paramsOf } from './pattern.ts';
+import { includesHost, paramsOf } from './pattern.ts';
 import { problemOf } from './problem.ts';
 import type { Destination, Route } from './route.ts';
 import { placeOf, shareAt } from './split.ts';
@@ -64,7 +64,7 @@ export interface RouteExplanation {
   readonly refused?: { readonly status: number; readonly reason: string } | undefined;
   /** Pattern of the route. */
   readonly route?: string | undefined;
-  readonly params: Params;
+  readonly params: Readonly<Record<string, string>>;
   /** Why it is this route: what it asks for, all of which holds. */
   readonly why: readonly string[];
   /** Names of the guards that would be asked, in order. They are not asked now. */

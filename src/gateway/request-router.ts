@@ -222,6 +222,7 @@ export class RequestRouter implements AsyncDisposable {
     return this.#stopping;
   }
 
+  /** The same as {@link RequestRouter.stop}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }

@@ -18,6 +18,7 @@ export interface StopOnSignalsOptions {
 
 /** What is stopped. */
 export interface Stoppable {
+  /** @param options milliseconds. */
   stop(options: { readonly grace: number; readonly timeout: number }): Promise<unknown>;
 }
 
