@@ -33,6 +33,11 @@ export class ExchangeRecord implements RequestFinished {
     this.#startedAt = clock.now();
   }
 
+  /** When it began, on the clock. */
+  get startedAt(): number {
+    return this.#startedAt;
+  }
+
   /** The exchange is over. */
   finish(requestId: string | undefined): void {
     this.duration = this.#clock.now() - this.#startedAt;

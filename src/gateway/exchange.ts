@@ -110,7 +110,7 @@ export class HttpExchange implements Exchange {
   readonly peerAddress: string;
   readonly trusted: boolean;
   readonly bodyLength: number | undefined;
-  readonly deadline: number | undefined;
+  deadline: number | undefined;
   /** Serves a copy from the guard on that this exchange has got to. Set by whoever serves it. */
   serveRest: ((copy: HttpExchange) => Promise<void>) | undefined;
   /** How many guards have been asked. */

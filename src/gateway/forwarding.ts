@@ -36,7 +36,7 @@ export function forward(
   target: Target,
   upgradable: Upgradable | undefined,
 ): Promise<Response | undefined> | undefined {
-  keepDeadline(exchange, context.clock);
+  keepDeadline(exchange, context.clock, route.total);
   const switches = route.upgrade && !route.http2 && upgradable !== undefined;
   const protocol = switches ? requestedProtocol(exchange) : undefined;
   const path = outboundPath(exchange, route.change, context.paths);

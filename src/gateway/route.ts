@@ -43,6 +43,8 @@ export interface Route {
   readonly guards: readonly Guard[];
   readonly policyFor: (exchange: Exchange) => Policy | undefined;
   readonly timeouts: ForwardTimeouts;
+  /** Milliseconds for all attempts together; 0 for no limit. */
+  readonly total: number;
   readonly ownHost: boolean;
   readonly upgrade: boolean;
   /** Whether the upstream speaks HTTP/2. */
@@ -86,6 +88,7 @@ export function compileRoute(pattern: string, options: RouteOptions, scope: Rout
     guards: parsed.guards.map((guard, index) => named(`guards.${index}`, 'guards', guard, scope.guards)),
     policyFor: policyOf(parsed.policy, scope),
     timeouts: timeoutsOf(parsed.timeouts, scope.timeouts),
+    total: parsed.timeouts.total ?? scope.timeouts.total ?? 0,
     ownHost: !(parsed.preserveHost ?? servicesOf(destination, undefined)),
     upgrade: parsed.upgrade ?? false,
     http2: parsed.http2 ?? false,

@@ -50,6 +50,11 @@ export interface UpstreamTimeouts {
   readonly firstByte?: Duration | undefined;
   /** Between two pieces of an answer's body, and for the client to take what has come of it. Default 5 minutes. */
   readonly idle?: Duration | undefined;
+  /**
+   * From the request's head to the answer's headers, all attempts together; upstreams learn what is left of it. Default:
+   * no limit.
+   */
+  readonly total?: Duration | undefined;
 }
 
 /** Options of {@link RequestRouter}. */
@@ -178,6 +183,7 @@ export interface GivenTimeouts {
   readonly connect?: number | undefined;
   readonly firstByte?: number | undefined;
   readonly idle?: number | undefined;
+  readonly total?: number | undefined;
 }
 
 const timeoutsSchema = z
@@ -185,6 +191,7 @@ const timeoutsSchema = z
     connect: durationOption().optional(),
     firstByte: durationOption().optional(),
     idle: durationOption().optional(),
+    total: durationOption().optional(),
   })
   .default({});
 

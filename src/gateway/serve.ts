@@ -157,7 +157,7 @@ function answer(
     case 'handle':
       return handled(exchange, destination.handle);
     case 'compose':
-      keepDeadline(exchange, context.clock);
+      keepDeadline(exchange, context.clock, route.total);
       return composeAnswer(exchange, destination.parts, {
         clock: context.proxy.runtime.clock,
         send: (outbound) => send(context.proxy, outbound),

@@ -3,7 +3,7 @@
  * no promise and waits for nothing that is there already, since at tens of thousands of requests a second each of these
  * would be seen.
  */
-import { BulkheadFullError, NoInstanceError, type UpstreamError } from '../core/errors.ts';
+import { BulkheadFullError, NoInstanceError, TimeoutError, type UpstreamError } from '../core/errors.ts';
 import type { Gate, Permit } from '../core/policy.ts';
 import type { Pick as ChosenInstance, PickOptions } from '../ports/resolver.ts';
 import { AnswerRelay, type RelayContext, type RelayOwner } from './answer-relay.ts';
@@ -138,7 +138,9 @@ export class ShortWay implements CallListener, RelayOwner {
       this.#dispatch();
       return;
     }
-    if (this.#pick !== undefined) tell(this.#pick, gone === undefined ? 'failure' : 'cancelled');
+    // A time limit counts against the instance; a client that gave up does not.
+    const blamed = gone === undefined || gone instanceof TimeoutError;
+    if (this.#pick !== undefined) tell(this.#pick, blamed ? 'failure' : 'cancelled');
     const name = this.#outbound.target.service ?? this.#outbound.target.origin;
     const failure = gone ?? unanswered(error, call, name, repeatable);
     if (gone === undefined) this.#report(failure, undefined);
