@@ -14,7 +14,12 @@ const system = [
 ];
 
 /** Searches of which the unit tests take a taste, and the system tests much more. */
-const searches = ['test/saga/simulation/simulation.test.ts', 'test/resilience/circuit-model.test.ts'];
+const searches = [
+  'test/saga/simulation/simulation.test.ts',
+  'test/resilience/circuit-model.test.ts',
+  'test/gateway/rules/smuggling.test.ts',
+  'test/gateway/rules/smuggled-answers.test.ts',
+];
 
 const reports = process.env.HOLDFAST_REPORTS;
 
@@ -49,7 +54,7 @@ export default defineConfig({
         test: {
           name: 'system',
           include: [...system, ...searches],
-          env: { WORLDS: '200', HOLDFAST_RUNS: '100000' },
+          env: { WORLDS: '200', HOLDFAST_RUNS: '100000', ATTACKS: '1200', ANSWERS: '800' },
           testTimeout: 120_000,
           hookTimeout: 60_000,
           // Real servers and killed processes share two cores: one file at a time keeps them honest.

@@ -14,7 +14,7 @@ import { forbidden, makeAttack } from './smuggling-corpus.ts';
 closeAfterEach();
 
 const seed = Number(process.env.SEED ?? 20_261);
-const cases = Number(process.env.CASES ?? 1_200);
+const cases = Number(process.env.ATTACKS ?? 200);
 
 interface Stage extends TestRouter {
   /** What came over each connection to the upstream. */
