@@ -73,6 +73,11 @@ export interface Gate extends Policy {
   acquire(): Permit;
 }
 
+/** A {@link Gate} for each key, made when it is first asked for. `CircuitBreakers` is one. */
+export interface GateSet {
+  for(key: string): Gate;
+}
+
 /** Whether a policy is a {@link Gate}. */
 export function isGate(policy: Policy): policy is Gate {
   return typeof (policy as Partial<Gate>).acquire === 'function';

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { parseHttpDate } from '../core/clock.ts';
 import { UpstreamError } from '../core/errors.ts';
 import { warnOf } from '../core/log.ts';
-import type { Policy } from '../core/policy.ts';
+import type { GateSet, Permit, Policy } from '../core/policy.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Pick as ChosenInstance, PickOutcome, Resolver } from '../ports/resolver.ts';
 import type { Door } from './door.ts';
@@ -27,6 +27,8 @@ export interface Outbound {
   readonly upgrade: string | undefined;
   readonly policy: Policy | undefined;
   readonly timeouts: ForwardTimeouts;
+  /** A breaker for each instance. */
+  readonly instanceBreakers?: GateSet | undefined;
   /** Whether the upstream speaks HTTP/2. */
   readonly http2?: boolean | undefined;
   /** The request's trailers, once its body is over. */
@@ -120,4 +122,15 @@ export function retryAfterOf(value: string | undefined, wallTime: number): numbe
   if (/^\d{1,9}$/.test(value)) return Number(value) * 1_000;
   const date = parseHttpDate(value);
   return date === undefined ? undefined : Math.max(0, date - wallTime);
+}
+
+/**
+ * Leave to call an instance, from its own breaker.
+ *
+ * @throws what the breaker says when it is open.
+ */
+export function instancePermit({ instanceBreakers, target }: Outbound, instance: string): Permit | undefined {
+  if (instanceBreakers === undefined) return undefined;
+  const key = target.service === undefined ? instance : `${target.service}/${instance}`;
+  return instanceBreakers.for(key).acquire();
 }

@@ -52,6 +52,7 @@ export function forward(
     upgrade: protocol,
     policy: route.policyFor(exchange),
     timeouts: route.timeouts,
+    instanceBreakers: route.instanceBreakers,
     http2: route.http2,
     trailers: body === null ? undefined : () => acceptableTrailers(exchange.entry.trailers?.() ?? []),
     hintsTo: exchange.door,

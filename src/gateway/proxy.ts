@@ -4,12 +4,13 @@
  * streams may last.
  */
 import { BulkheadFullError, NoInstanceError, TimeoutError, UpstreamError } from '../core/errors.ts';
-import type { CallContext } from '../core/policy.ts';
-import type { Pick as ChosenInstance, PickOutcome } from '../ports/resolver.ts';
+import type { CallContext, Permit } from '../core/policy.ts';
+import type { Pick as ChosenInstance, PickOptions, PickOutcome } from '../ports/resolver.ts';
 import {
   type Answer,
   FailedAnswer,
   failedAnswer,
+  instancePermit,
   isRepeatable,
   maxStale,
   type Outbound,
@@ -44,6 +45,14 @@ export async function send(context: ProxyContext, outbound: Outbound): Promise<A
     if (last !== undefined) return last;
     throw error;
   }
+}
+
+/** One attempt. */
+interface Attempt {
+  readonly attempt: number;
+  readonly signal: AbortSignal | undefined;
+  /** From the instance's own breaker. */
+  readonly permit: Permit | undefined;
 }
 
 /** The attempts at one request. */
@@ -110,32 +119,61 @@ class Attempts {
   /** One attempt: pick, call, wait for the headers. */
   async once(attempt: number, signal?: AbortSignal): Promise<Answer> {
     const { target } = this.#outbound;
-    if (target.service === undefined) return this.#callInstance(target.origin, undefined, attempt, signal);
+    if (target.service !== undefined) return this.#chosen(target.service, attempt, signal);
+    const permit = instancePermit(this.#outbound, target.origin);
+    return this.#callInstance(target.origin, undefined, { attempt, signal, permit });
+  }
+
+  /** An instance whose own breaker lets it be called; when there is no other, the breaker has the last word. */
+  async #chosen(service: string, attempt: number, signal: AbortSignal | undefined): Promise<Answer> {
+    const passedOver = new Set<string>();
+    for (;;) {
+      const pick = await this.#pick(service, signal);
+      const { id, url } = pick.instance;
+      this.#tried.add(id);
+      let permit: Permit | undefined;
+      try {
+        permit = instancePermit(this.#outbound, id);
+      } catch (error) {
+        tell(pick, 'cancelled');
+        if (passedOver.has(id)) throw error;
+        passedOver.add(id);
+        continue;
+      }
+      return this.#callInstance(url, pick, { attempt, signal, permit });
+    }
+  }
+
+  #pick(service: string, signal: AbortSignal | undefined): ChosenInstance | Promise<ChosenInstance> {
     const { registry } = this.#context;
-    if (registry === undefined) throw new NoInstanceError(target.service, 'the router has no registry');
-    const { only } = target;
-    const alone = signal === undefined && only === undefined;
-    const options = alone ? undefined : { exclude: this.#tried, only, signal };
-    const picked = registry.pick(target.service, options);
-    const pick = picked instanceof Promise ? await picked : picked;
-    this.#tried.add(pick.instance.id);
-    return this.#callInstance(pick.instance.url, pick, attempt, signal);
+    if (registry === undefined) throw new NoInstanceError(service, 'the router has no registry');
+    const { only } = this.#outbound.target as { readonly only?: PickOptions['only'] };
+    const first = this.#tried.size === 0 && signal === undefined && only === undefined;
+    return registry.pick(service, first ? undefined : { exclude: this.#tried, only, signal });
   }
 
   async #callInstance(
     origin: string,
     pick: ChosenInstance | undefined,
-    attempt: number,
-    signal: AbortSignal | undefined,
+    { attempt, signal, permit }: Attempt,
   ): Promise<Answer> {
     const instance = pick?.instance.id ?? origin;
     try {
       const call = await this.#call(origin, pick, signal);
+      if (permit !== undefined) this.#tellBreaker(permit, { call, instance });
       return { call, instance };
     } catch (error) {
+      const givenUp = this.#outbound.client.gone ?? (signal?.aborted ? signal.reason : undefined);
+      if (givenUp === undefined) permit?.rejected(error);
+      else permit?.aborted(givenUp);
       if (this.#outbound.client.gone === undefined) this.#report(attempt, instance, error, undefined);
       throw error;
     }
+  }
+
+  #tellBreaker(permit: Permit, answer: Answer): void {
+    if (answer.call.status < 500) permit.resolved(answer.call);
+    else permit.rejected(failedAnswer(this.#context, this.#outbound, answer));
   }
 
   /** One call, and another one for each that met a connection which the upstream was just closing. */

@@ -1,6 +1,6 @@
 import { InvalidOptionsError } from '../core/errors.ts';
 import { describe } from '../core/options.ts';
-import type { Policy } from '../core/policy.ts';
+import type { GateSet, Policy } from '../core/policy.ts';
 import { compileParts, type Part } from './compose.ts';
 import { type Condition, compileConditions } from './conditions.ts';
 import type { Exchange, Guard } from './exchange.ts';
@@ -47,6 +47,7 @@ export interface Route {
   readonly total: number;
   readonly ownHost: boolean;
   readonly upgrade: boolean;
+  readonly instanceBreakers: GateSet | undefined;
   /** Whether the upstream speaks HTTP/2. */
   readonly http2: boolean;
   readonly mirror: Mirror | undefined;
@@ -91,6 +92,7 @@ export function compileRoute(pattern: string, options: RouteOptions, scope: Rout
     total: parsed.timeouts.total ?? scope.timeouts.total ?? 0,
     ownHost: !(parsed.preserveHost ?? servicesOf(destination, undefined)),
     upgrade: parsed.upgrade ?? false,
+    instanceBreakers: parsed.instanceBreakers,
     http2: parsed.http2 ?? false,
     mirror,
   };

@@ -8,7 +8,7 @@ import {
   runtimeOption,
   z,
 } from '../core/options.ts';
-import type { Policy } from '../core/policy.ts';
+import type { GateSet, Policy } from '../core/policy.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Resolver } from '../ports/resolver.ts';
 import { conditionsSchema, type RouteConditions } from './conditions.ts';
@@ -147,6 +147,11 @@ export interface RouteOptions {
   readonly preserveHost?: boolean | undefined;
   /** Whether WebSocket and other upgrades may pass. Default false: such requests are treated as plain ones. */
   readonly upgrade?: boolean | undefined;
+  /**
+   * A breaker for each instance, by `service/id` or origin, such as `CircuitBreakers`: an instance whose breaker is open
+   * is passed over; when all are, the answer is 503. Each attempt counts. Default: none.
+   */
+  readonly instanceBreakers?: GateSet | undefined;
   /**
    * Whether the upstream speaks HTTP/2, as gRPC needs it: without asking over `http:`, by ALPN over `https:`. Default
    * false. Such a route passes no upgrades.
@@ -294,6 +299,7 @@ const routeSchema = z.strictObject({
   preserveHost: z.boolean().optional(),
   upgrade: z.boolean().optional(),
   http2: z.boolean().optional(),
+  instanceBreakers: methodsOption<GateSet>('breakers by key, such as CircuitBreakers', 'for').optional(),
 });
 
 /** @throws InvalidOptionsError naming each option that is not acceptable. */

@@ -9,6 +9,7 @@ import type { Pick as ChosenInstance, PickOptions } from '../ports/resolver.ts';
 import { AnswerRelay, type RelayContext, type RelayOwner } from './answer-relay.ts';
 import {
   failedAnswer,
+  instancePermit,
   isRepeatable,
   maxStale,
   type Outbound,
@@ -38,6 +39,9 @@ export class ShortWay implements CallListener, RelayOwner {
   readonly #exchange: HttpExchange;
   readonly #outbound: Outbound;
   #permit: Permit | undefined;
+  #instancePermit: Permit | undefined;
+  /** Instances whose breakers are open. */
+  #passedOver: Set<string> | undefined;
   #pick: ChosenInstance | undefined;
   #answered = false;
   #repeats = 0;
@@ -53,8 +57,10 @@ export class ShortWay implements CallListener, RelayOwner {
     try {
       if (gate !== undefined) this.#permit = gate.acquire();
       const { target } = this.#outbound;
-      if (target.service === undefined) this.#dispatch();
-      else this.#choose(target.service, target.only);
+      if (target.service === undefined) {
+        this.#instancePermit = instancePermit(this.#outbound, target.origin);
+        this.#dispatch();
+      } else this.#choose(target.service, target.only);
     } catch (error) {
       this.#failed(error);
     }
@@ -63,10 +69,12 @@ export class ShortWay implements CallListener, RelayOwner {
   #choose(service: string, only: PickOptions['only']): void {
     const { registry } = this.#context.proxy;
     if (registry === undefined) throw new NoInstanceError(service, 'the router has no registry');
-    const picked = registry.pick(service, only === undefined ? undefined : { only });
+    const exclude = this.#passedOver;
+    const plain = only === undefined && exclude === undefined;
+    const picked = registry.pick(service, plain ? undefined : { only, exclude });
     if (picked instanceof Promise) {
       picked.then(
-        (pick) => this.#chosen(pick),
+        (pick) => this.#chosenLater(pick),
         (error) => this.#failed(error),
       );
     } else {
@@ -74,15 +82,40 @@ export class ShortWay implements CallListener, RelayOwner {
     }
   }
 
+  #chosenLater(pick: ChosenInstance): void {
+    try {
+      const { gone } = this.#exchange;
+      if (gone === undefined) {
+        this.#chosen(pick);
+        return;
+      }
+      tell(pick, 'cancelled');
+      this.#failed(gone);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
   #chosen(pick: ChosenInstance): void {
-    this.#pick = pick;
-    const { gone } = this.#exchange;
-    if (gone === undefined) {
-      this.#dispatch();
+    const { id } = pick.instance;
+    try {
+      this.#instancePermit = instancePermit(this.#outbound, id);
+    } catch (error) {
+      tell(pick, 'cancelled');
+      this.#passOver(id, error);
       return;
     }
-    tell(pick, 'cancelled');
-    this.#failed(gone);
+    this.#pick = pick;
+    this.#dispatch();
+  }
+
+  /** Another instance; when there is no other, the breaker has the last word. */
+  #passOver(id: string, error: unknown): void {
+    this.#passedOver ??= new Set();
+    const { target } = this.#outbound;
+    if (this.#passedOver.has(id) || target.service === undefined) throw error;
+    this.#passedOver.add(id);
+    this.#choose(target.service, target.only);
   }
 
   #dispatch(): void {
@@ -93,6 +126,7 @@ export class ShortWay implements CallListener, RelayOwner {
       const call = upstream.call(this.#outbound, this);
       this.#exchange.call = call;
       if (this.#permit?.isProbe) this.#watchProbe(this.#permit, call);
+      if (this.#instancePermit?.isProbe) this.#watchProbe(this.#instancePermit, call);
     } catch (error) {
       // Our own line being full says nothing about the instance.
       if (this.#pick !== undefined)
@@ -112,16 +146,21 @@ export class ShortWay implements CallListener, RelayOwner {
     this.#answered = true;
     const instance = this.#instance;
     this.#exchange.record.instance = instance;
-    if (this.#permit !== undefined) {
-      if (call.status < 500) this.#permit.resolved(call);
-      else this.#tellFailure(this.#permit, call, instance);
+    if (this.#permit !== undefined || this.#instancePermit !== undefined) {
+      if (call.status < 500) {
+        this.#permit?.resolved(call);
+        this.#instancePermit?.resolved(call);
+      } else {
+        this.#tellFailure(call, instance);
+      }
     }
     new AnswerRelay(call, this.#exchange, this.#context, this).start();
   }
 
-  #tellFailure(permit: Permit, call: UpstreamCall, instance: string | undefined): void {
+  #tellFailure(call: UpstreamCall, instance: string | undefined): void {
     const failure = failedAnswer(this.#context.proxy, this.#outbound, { call, instance });
-    permit.rejected(failure);
+    this.#permit?.rejected(failure);
+    this.#instancePermit?.rejected(failure);
     this.#report(failure, call.status);
   }
 
@@ -168,8 +207,13 @@ export class ShortWay implements CallListener, RelayOwner {
 
   #failed(error: unknown): void {
     const { gone } = this.#exchange;
-    if (gone === undefined) this.#permit?.rejected(error);
-    else this.#permit?.aborted(gone);
+    if (gone === undefined) {
+      this.#permit?.rejected(error);
+      this.#instancePermit?.rejected(error);
+    } else {
+      this.#permit?.aborted(gone);
+      this.#instancePermit?.aborted(gone);
+    }
     this.#context.refuse(this.#exchange, error);
   }
 }

@@ -23,13 +23,11 @@ describe('timeouts.total', () => {
       const registry = registryOf({ stuck: [stuck] });
       const timeouts = { total: '300ms' };
       const { url } = await listening({ registry, runtime: { clock } }, (router) =>
-        router
-          .route('/plain', { service: 'stuck', timeouts })
-          .route('/retried', {
-            service: 'stuck',
-            timeouts,
-            policy: retry({ attempts: 5, runtime: { clock } }),
-          }),
+        router.route('/plain', { service: 'stuck', timeouts }).route('/retried', {
+          service: 'stuck',
+          timeouts,
+          policy: retry({ attempts: 5, runtime: { clock } }),
+        }),
       );
       const asked = fetch(url + path);
       await until(() => arrived === 1);
