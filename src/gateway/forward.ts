@@ -114,10 +114,17 @@ export class Upstream {
 /** One origin's connections, in either version of HTTP. */
 export type Connections = Pick<Upstream, 'call' | 'close' | 'destroy'>;
 
+/** Connections to an origin that are made alike. */
+interface Kept {
+  readonly connectTimeout: number;
+  readonly http2: boolean;
+  readonly connections: Connections;
+}
+
 /** The connections to all origins; those used longest ago are closed when there are too many. */
 export class Upstreams {
   readonly #options: UpstreamsOptions;
-  readonly #byOrigin: Map<string, Connections> = new Map();
+  readonly #byOrigin: Map<string, Kept[]> = new Map();
 
   constructor(options: UpstreamsOptions) {
     this.#options = options;
@@ -130,39 +137,46 @@ export class Upstreams {
    * @throws UpstreamError when it is an address that may not be called.
    */
   get(origin: string, connectTimeout: number, http2 = false): Connections {
-    const key = `${origin} ${connectTimeout}${http2 ? ' h2' : ''}`;
-    const known = this.#byOrigin.get(key);
-    if (known !== undefined) {
+    const kept = this.#byOrigin.get(origin);
+    if (kept !== undefined) {
       // Only a map near its bound has to know the order of use.
       if (this.#byOrigin.size * 2 > this.#options.origins) {
-        this.#byOrigin.delete(key);
-        this.#byOrigin.set(key, known);
+        this.#byOrigin.delete(origin);
+        this.#byOrigin.set(origin, kept);
       }
-      return known;
+      for (let index = 0; index < kept.length; index += 1) {
+        const known = kept[index]!;
+        if (known.connectTimeout === connectTimeout && known.http2 === http2) return known.connections;
+      }
     }
-    refuseAddress(origin, this.#options.denied);
-    const upstream = http2
-      ? new Http2Upstream(origin, connectTimeout, {
-          ...this.#options,
-          lookup: checkedLookup(this.#options.denied),
-        })
+    return this.#add(origin, connectTimeout, http2);
+  }
+
+  #add(origin: string, connectTimeout: number, http2: boolean): Connections {
+    const { denied, origins } = this.#options;
+    refuseAddress(origin, denied);
+    const connections = http2
+      ? new Http2Upstream(origin, connectTimeout, { ...this.#options, lookup: checkedLookup(denied) })
       : new Upstream(origin, connectTimeout, this.#options);
-    this.#byOrigin.set(key, upstream);
-    if (this.#byOrigin.size > this.#options.origins) this.#evict();
-    return upstream;
+    const kept = this.#byOrigin.get(origin) ?? [];
+    kept.push({ connectTimeout, http2, connections });
+    this.#byOrigin.set(origin, kept);
+    if (this.#byOrigin.size > origins) this.#evict();
+    return connections;
   }
 
   #evict(): void {
     const oldest = this.#byOrigin.entries().next();
     if (oldest.done) return;
-    this.#byOrigin.delete(oldest.value[0]);
-    void oldest.value[1].close();
+    const [origin, kept] = oldest.value;
+    this.#byOrigin.delete(origin);
+    for (const { connections } of kept) void connections.close();
   }
 
   /** Break off every call and close every connection. */
   async destroy(): Promise<void> {
-    const all = [...this.#byOrigin.values()];
+    const all = [...this.#byOrigin.values()].flat();
     this.#byOrigin.clear();
-    await Promise.all(all.map((upstream) => upstream.destroy()));
+    await Promise.all(all.map(({ connections }) => connections.destroy()));
   }
 }
