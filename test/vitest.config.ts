@@ -18,6 +18,7 @@ const searches = [
   'test/saga/simulation/simulation.test.ts',
   'test/resilience/circuit-model.test.ts',
   'test/gateway/rules/smuggling.test.ts',
+  'test/gateway/rules/smuggling-http2.test.ts',
   'test/gateway/rules/smuggled-answers.test.ts',
 ];
 
