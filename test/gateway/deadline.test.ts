@@ -15,7 +15,7 @@ describe('deadlines', () => {
       response.end(JSON.stringify({ headers: request.headers })),
     );
     const believing = await listening({ ...trusting, runtime: { clock } }, (router) => {
-      router.use(() => clock.advance(500));
+      router.use(() => clock.advanceSync(500));
       router.route('/*', { url: echo });
     });
     const doubting = await listening({}, (router) => router.route('/*', { url: echo }));
@@ -60,7 +60,7 @@ describe('deadlines', () => {
       );
       const asked = fetch(url + path, { headers: { 'X-Request-Timeout': '250' } });
       await until(() => arrived === 1);
-      clock.advance(250);
+      await clock.advance(250);
       expect((await asked).status).toBe(504);
       await until(() => closed === 1);
       expect(arrived).toBe(1);
@@ -79,7 +79,7 @@ describe('deadlines', () => {
       router.route('/*', { url: slow }),
     );
     const response = await fetch(url, { headers: { 'X-Request-Timeout': '1s' } });
-    clock.advance(60_000);
+    await clock.advance(60_000);
     finish();
     expect(await response.text()).toBe('first last');
   });

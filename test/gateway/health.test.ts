@@ -54,7 +54,7 @@ describe('health', () => {
     expect(await late.closed).toMatch(/connection: close[\s\S]*here/i);
     before.socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
     expect((await before.closed).match(/here/g)).toHaveLength(2);
-    clock.advance(5_000);
+    await clock.advance(5_000);
     await stopping;
     await expect(fetch(url)).rejects.toThrow();
   });

@@ -114,7 +114,7 @@ describe('mirror', () => {
     expect(await (await fetch(`${url}/dead`)).text()).toBe('answer');
     expect(await (await fetch(`${url}/lost`)).text()).toBe('answer');
     await until(() => told.length === 5);
-    clock.advance(3_000);
+    await clock.advance(3_000);
     await until(() => told.length === 7);
     expect(told.slice(5).every(({ error }) => error instanceof TimeoutError)).toBe(true);
   });

@@ -87,6 +87,19 @@ describe('replace', () => {
     expect([asked, told.map(({ kept }) => kept)]).toEqual([1, [0, 1]]);
   });
 
+  it('takes a route for another one when any part of it differs, however deep', () => {
+    const told: RoutesReplaced[] = [];
+    const router = new RequestRouter({ guards: { a: () => {}, b: () => {} } });
+    router.on('replaced', (event) => told.push(event));
+    const route = { pattern: '/x', url: 'http://a', guards: ['a'], when: { headers: { x: ['1', '2'] } } };
+    const others = [
+      { ...route, guards: ['b'] },
+      { ...route, guards: ['b'], when: { headers: { x: ['1', '3'] } } },
+    ];
+    for (const one of [route, route, ...others]) router.replace([one]);
+    expect(told.map(({ kept }) => kept)).toEqual([0, 1, 0, 0]);
+  });
+
   it('does not see later changes of what it was given', async () => {
     const router = new RequestRouter();
     const routes = [{ pattern: '/a', redirect: { to: '/one' } }];
