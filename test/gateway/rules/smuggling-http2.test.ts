@@ -7,7 +7,7 @@ import { seededRandom } from '../../../src/testing/test-runtime.ts';
 import { closeAfterEach, onCleanup, rawUpstream, until } from '../support.ts';
 import { minds, readAll } from './readings.ts';
 import { forbidden } from './smuggling-corpus.ts';
-import { makeHttp2Attack, rapidReset } from './smuggling-http2.ts';
+import { frameTypes, goAway, makeHttp2Attack, rapidReset } from './smuggling-http2.ts';
 
 closeAfterEach();
 
@@ -20,10 +20,8 @@ async function attack(port: number, bytes: Buffer): Promise<boolean> {
   let answered = false;
   let over = false;
   socket.on('data', (chunk: Buffer) => {
-    for (let at = 0; at + 9 <= chunk.length; at += 9 + chunk.readUIntBE(at, 3)) {
-      // HEADERS, RST_STREAM, GOAWAY.
-      if ([1, 3, 7].includes(chunk[at + 3]!)) answered = true;
-    }
+    // HEADERS, RST_STREAM, GOAWAY.
+    if (frameTypes(chunk).some((type) => [1, 3, goAway].includes(type))) answered = true;
   });
   socket.on('error', () => {});
   socket.on('close', () => {
@@ -117,8 +115,7 @@ describe('rule 23: rapid reset', () => {
     });
     socket.write(rapidReset(5_000));
     expect((await fetch(own)).status).toBe(200);
-    // GOAWAY, with an error.
-    await until(() => over || /\x00\x00.\x07\x00\x00\x00\x00\x00[^]{4}\x00\x00\x00[^\x00]/.test(received));
+    await until(() => over || frameTypes(Buffer.from(received, 'latin1')).includes(goAway));
     await until(() => router.active === 0);
     // Far from all of them were passed on.
     expect(asked).toBeLessThan(1_500);

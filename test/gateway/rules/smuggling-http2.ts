@@ -135,3 +135,13 @@ export function rapidReset(streams: number): Buffer {
   }
   return Buffer.concat(parts);
 }
+
+/** The types of the frames in what a server sent, as far as they are whole. */
+export function frameTypes(received: Buffer): number[] {
+  const types: number[] = [];
+  for (let at = 0; at + 9 <= received.length; at += 9 + received.readUIntBE(at, 3))
+    types.push(received[at + 3]!);
+  return types;
+}
+
+export const goAway = 7;
