@@ -1,4 +1,4 @@
-/** A gateway in front of three services: tokens, retries where safe, one answer out of two, a rate limit, a drain. */
+/** A gateway in front of three services: tokens, retries where safe, one answer out of two, new routes, limits, a drain. */
 import { createHmac } from 'node:crypto';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -9,13 +9,16 @@ const say = (text: string): void => console.log(text);
 
 const registry = await new ServiceRegistry({ backend: memoryRegistry() }).start();
 const servers: { close(): void; closeAllConnections(): void }[] = [];
+const urls = new Map<string, string>();
 
 /** Start an instance of a service on a free port and register it. */
 async function start(service: string, id: string, listener: RequestListener): Promise<void> {
   const server = createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   servers.push(server);
-  await registry.register({ service, id, host: '127.0.0.1', port: (server.address() as AddressInfo).port });
+  const { port } = server.address() as AddressInfo;
+  urls.set(id, `http://127.0.0.1:${port}`);
+  await registry.register({ service, id, host: '127.0.0.1', port });
 }
 
 let broken = true;
@@ -91,7 +94,24 @@ say('4. Paths that servers read in different ways are refused, and unknown ones'
 await get('/orders/..%2fadmin');
 await get('/nowhere');
 
-say('5. Too many requests');
+say('5. New routes while it runs: half of the users try orders-2, and explain says where a request would go');
+router.replace([
+  {
+    pattern: 'GET /orders/*',
+    split: [
+      { service: 'orders', weight: 1 },
+      { url: urls.get('orders-2')!, weight: 1 },
+    ],
+    sticky: { header: 'x-user' },
+    guards: [signedIn],
+  },
+  { pattern: '/old/*', redirect: '/orders/{*}' },
+]);
+const explained = await router.explain({ url: `${url}/old/7` });
+say(`   ${explained.route} leads to ${explained.destination?.url}: ${explained.why.join(', ')}`);
+await get('/orders/8', { authorization, 'x-user': 'ann' });
+
+say('6. Too many requests');
 let refused: Response | undefined;
 while (refused === undefined) {
   const response = await fetch(`${url}/orders/9`, { headers: { authorization } });
@@ -102,7 +122,7 @@ say(
   `   429, come back in ${refused.headers.get('retry-after')} s · RateLimit ${refused.headers.get('ratelimit')}`,
 );
 
-say('6. A stop waits for what is under way');
+say('7. A stop waits for what is under way');
 const calm = new RequestRouter({ registry }).route('GET /slow', { service: 'slow' });
 const slow = calm.fetch(new Request('http://gateway/slow')).then((response) => response.text());
 await new Promise((resolve) => setTimeout(resolve, 50));

@@ -15,8 +15,13 @@ const system = [
   'test/saga/simulation/million.test.ts',
 ];
 
-/** A search of which the unit tests take a taste, and the system tests much more. */
-const searches = ['test/resilience/circuit-model.test.ts'];
+/** Searches of which the unit tests take a taste, and the system tests much more. */
+const searches = [
+  'test/resilience/circuit-model.test.ts',
+  'test/gateway/rules/smuggling.test.ts',
+  'test/gateway/rules/smuggling-http2.test.ts',
+  'test/gateway/rules/smuggled-answers.test.ts',
+];
 
 const reports = process.env.HOLDFAST_REPORTS;
 
@@ -51,7 +56,7 @@ export default defineConfig({
         test: {
           name: 'system',
           include: [...system, ...searches],
-          env: { HOLDFAST_RUNS: '100000' },
+          env: { HOLDFAST_RUNS: '100000', ATTACKS: '1200', ANSWERS: '800' },
           testTimeout: 120_000,
           hookTimeout: 60_000,
           // Real servers and killed processes share two cores: one file at a time keeps them honest.

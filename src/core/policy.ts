@@ -50,6 +50,39 @@ export interface Policy {
   wrap<A extends unknown[], R>(work: (...args: A) => R): (...args: A) => Promise<Awaited<R>>;
 }
 
+/** Leave to make one call, from a {@link Gate}. Only the first outcome counts. */
+export interface Permit {
+  /** Whether the call is a probe, whose `signal` aborts when it takes too long. */
+  readonly isProbe: boolean;
+  /** Never aborts unless the call is a probe. */
+  readonly signal: AbortSignal;
+  /** The work gave this. */
+  resolved(result: unknown): void;
+  /** The work failed with this. */
+  rejected(error: unknown): void;
+  /** The call was given up for this reason: a time limit is a failure, a caller that went away says nothing. */
+  aborted(reason: unknown): void;
+}
+
+/**
+ * A policy that decides no more than whether a call may be made, and learns how it ended, such as a circuit breaker.
+ * Whoever makes very many calls asks it so, without a promise; otherwise it means the same as {@link Policy.run}.
+ */
+export interface Gate extends Policy {
+  /** @throws what `run` would reject with, when the call must not be made. */
+  acquire(): Permit;
+}
+
+/** A {@link Gate} for each key, made when it is first asked for. `CircuitBreakers` is one. */
+export interface GateSet {
+  for(key: string): Gate;
+}
+
+/** Whether a policy is a {@link Gate}. */
+export function isGate(policy: Policy): policy is Gate {
+  return typeof (policy as Partial<Gate>).acquire === 'function';
+}
+
 /** A context made by the library. Its signal costs nothing until somebody reads it. */
 export class Call implements CallContext {
   readonly #source: AbortSignal | undefined;

@@ -238,12 +238,12 @@ export class ServiceRegistry implements Resolver {
   pick(service: string, options: PickOptions = {}): Pick | Promise<Pick> {
     this.#assertUsable();
     const watch = this.#watches.known(service) ?? this.#watches.of(this.#resolvable(service));
-    const { exclude, signal } = options;
-    if (watch.settled) return watch.pick(exclude);
+    const { signal } = options;
+    if (watch.settled) return watch.pick(options);
     const whenReady = async (): Promise<Pick> => {
       await watch.ready;
       // It may have been forgotten meanwhile; after a stop, asking again says so.
-      return watch.closed ? this.pick(service, options) : watch.pick(exclude);
+      return watch.closed ? this.pick(service, options) : watch.pick(options);
     };
     return signal === undefined ? whenReady() : withinSignal(signal, whenReady);
   }

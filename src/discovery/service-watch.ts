@@ -8,7 +8,7 @@ import type { Timer } from '../core/clock.ts';
 import { NoInstanceError } from '../core/errors.ts';
 import { messageOf } from '../core/holdfast-error.ts';
 import { type DebugLog, debugLog } from '../core/log.ts';
-import type { Pick } from '../ports/resolver.ts';
+import type { Pick, PickOptions } from '../ports/resolver.ts';
 import { ask, type RegistryContext } from './context.ts';
 import { Endpoints } from './endpoints.ts';
 import { follow } from './follow.ts';
@@ -88,9 +88,12 @@ export class ServiceWatch {
   }
 
   /** @throws NoInstanceError */
-  pick(exclude: ReadonlySet<string> | undefined): Pick {
-    const pick = this.#endpoints.pick(exclude);
+  pick({ exclude, only }: PickOptions): Pick {
+    const pick = this.#endpoints.pick(exclude, only);
     if (pick !== undefined) return pick;
+    if (only !== undefined && !this.#endpoints.empty) {
+      throw new NoInstanceError(this.service, 'none of those that are registered is of the subset asked for');
+    }
     throw new NoInstanceError(this.service, this.#whyNone(), this.#snapshot.error);
   }
 

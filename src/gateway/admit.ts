@@ -3,8 +3,10 @@
  * differently; every one of them is refused here, with the connection closed after the answer.
  */
 import type { BlockList } from 'node:net';
+import { parseDuration } from '../core/duration.ts';
 import { ProblemError } from '../core/errors.ts';
 import { clientBehind, includesAddress, plainAddress } from './addresses.ts';
+import type { HeaderName } from './header-names.ts';
 import { endsHere, type RequestHeaders, requestConnectionOptions } from './headers.ts';
 import { canonicalPath, type PathRules } from './path.ts';
 
@@ -51,10 +53,9 @@ export interface Admission {
   readonly trusted: boolean;
   /** Bytes; undefined when it is chunked. */
   readonly bodyLength: number | undefined;
+  /** Milliseconds that a trusted proxy leaves for the answer; undefined when none says so. */
+  readonly timeout: number | undefined;
 }
-
-/** Fields that tell where a request comes from; anyone can write them. */
-const forwardedName = /^(?:forwarded|x[-_]forwarded[-_].*|x[-_]real[-_]ip)$/;
 
 const authorityShape = /^([\w.~-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 
@@ -78,7 +79,7 @@ export function admit(head: IncomingHead, rules: AdmissionRules): Admission {
     throw new ProblemError(505, 'only HTTP/1.1 and HTTP/1.0 are spoken here');
   }
   const { headers } = head;
-  if (headers.names.length > rules.maxHeaders) {
+  if (headers.kinds.length > rules.maxHeaders) {
     throw new ProblemError(431, `the request has more than ${rules.maxHeaders} header fields`);
   }
   const fields = readFields(headers);
@@ -91,16 +92,29 @@ export function admit(head: IncomingHead, rules: AdmissionRules): Admission {
   }
   const peerAddress = plainAddress(head.peer);
   const trusted = rules.trustedProxies !== undefined && includesAddress(rules.trustedProxies, peerAddress);
-  const place = destination(head, fields.host, rules.paths);
+  const { authority, host, path, query } = destination(head, fields.host, rules.paths);
   clean(headers, fields, trusted, rules);
   return {
-    ...place,
+    authority,
+    host,
     scheme: schemeOf(head, trusted),
+    path,
+    query,
     clientAddress: clientOf(peerAddress, trusted ? headers : undefined, rules.trustedProxies),
     peerAddress,
     trusted,
     bodyLength,
+    timeout: trusted && fields.forwarded.length > 0 ? timeoutOf(headers) : undefined,
   };
+}
+
+/** @throws ProblemError 400 when the field says nothing that can be kept to. */
+function timeoutOf(headers: RequestHeaders): number | undefined {
+  const told = headers.get('x-request-timeout');
+  if (told === undefined) return undefined;
+  const timeout = parseDuration(/^\d{1,9}$/.test(told) ? Number(told) : told);
+  if (timeout !== undefined) return timeout;
+  throw new ProblemError(400, "the header X-Request-Timeout is neither milliseconds nor a time such as '2s'");
 }
 
 function readFields(headers: RequestHeaders): Fields {
@@ -113,13 +127,13 @@ function readFields(headers: RequestHeaders): Fields {
     via: '',
     forwarded: [],
   };
-  const { names, raw } = headers;
-  for (let index = 0; index < names.length; index += 1) readField(fields, names[index]!, raw[index * 2 + 1]!);
+  const { kinds, raw } = headers;
+  for (let index = 0; index < kinds.length; index += 1) readField(fields, kinds[index]!, raw[index * 2 + 1]!);
   return fields;
 }
 
-function readField(fields: Fields, name: string, value: string): void {
-  switch (name) {
+function readField(fields: Fields, name: HeaderName, value: string): void {
+  switch (name.lower) {
     case 'host':
       if (fields.host !== undefined) throw new ProblemError(400, 'the request has more than one Host');
       fields.host = value;
@@ -137,7 +151,7 @@ function readField(fields: Fields, name: string, value: string): void {
     case 'transfer_encoding':
     case 'content_length':
       // Some servers take these for the real ones.
-      throw new ProblemError(400, `the request has a header ${JSON.stringify(name)}`);
+      throw new ProblemError(400, `the request has a header ${JSON.stringify(name.lower)}`);
     case 'expect':
       fields.expect = value;
       return;
@@ -145,8 +159,7 @@ function readField(fields: Fields, name: string, value: string): void {
       fields.via = fields.via === '' ? value : `${fields.via},${value}`;
       return;
     default:
-      // Most names are told apart by their first letter, at less cost.
-      if ((name[0] === 'x' || name[0] === 'f') && forwardedName.test(name)) fields.forwarded.push(name);
+      if (name.forwarded) fields.forwarded.push(name.lower);
   }
 }
 
@@ -185,16 +198,29 @@ function destination(
     authority = absolute[1]!;
     target = absolute[2]!.startsWith('/') ? absolute[2]! : `/${absolute[2]}`;
   }
-  const shaped = authorityShape.exec(authority);
-  if (shaped === null && (authority !== '' || head.version === '1.1')) {
+  const host = hostOf(authority);
+  if (host === undefined && (authority !== '' || head.version !== '1.0')) {
     throw new ProblemError(400, 'the request has no Host, or not an acceptable one');
   }
   const mark = target.indexOf('?');
   const query = mark === -1 ? '' : target.slice(mark + 1);
   if (query.includes('#')) throw new ProblemError(400, 'the request target has a fragment');
-  const host = (shaped?.[1] ?? '').toLowerCase();
   const path = canonicalPath(mark === -1 ? target : target.slice(0, mark), rules);
-  return { authority, host: host.endsWith('.') ? host.slice(0, -1) : host, path, query };
+  return { authority, host: host ?? '', path, query };
+}
+
+/** Hosts by the authority that names them: there are few, and each request names one. */
+const hosts: Map<string, string> = new Map();
+
+/** The host of an authority, in lower case and without a dot at its end; undefined when it is none. */
+function hostOf(authority: string): string | undefined {
+  const known = hosts.get(authority);
+  if (known !== undefined) return known;
+  const host = authorityShape.exec(authority)?.[1]?.toLowerCase();
+  if (host === undefined) return undefined;
+  const bare = host.endsWith('.') ? host.slice(0, -1) : host;
+  if (hosts.size < 1_024) hosts.set(authority, bare);
+  return bare;
 }
 
 function schemeOf(head: IncomingHead, trusted: boolean): 'http' | 'https' {

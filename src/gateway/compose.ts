@@ -5,11 +5,12 @@ import { InvalidOptionsError, ProblemError, TimeoutError, UpstreamError } from '
 import { type JsonValue, parseJson } from '../core/json.ts';
 import { describe } from '../core/options.ts';
 import type { Policy } from '../core/policy.ts';
+import type { Answer, Outbound } from './attempt.ts';
 import type { HttpExchange } from './exchange.ts';
 import { rawHeader } from './headers.ts';
+import { LoneClient } from './lone-client.ts';
 import { canonicalPath, fillTemplate } from './path.ts';
 import { problemOf } from './problem.ts';
-import type { Answer, Client, Outbound } from './proxy.ts';
 import type { ResolvedPart } from './router-options.ts';
 import type { ForwardTimeouts, UpstreamCall } from './upstream-call.ts';
 
@@ -65,33 +66,17 @@ export interface ComposeContext {
 const notForParts = /^(?:content-.*|range|if-.*|accept|accept-encoding|expect|te)$/i;
 
 /** Waits for a part: goes away with the client, when the part's time is up, or when another part made it pointless. */
-class PartClient implements Client {
-  readonly #controller: AbortController = new AbortController();
+class PartClient extends LoneClient {
   readonly #forget: () => void;
 
   constructor(exchange: HttpExchange) {
+    super();
     this.#forget = exchange.whenGone((reason) => this.leave(reason));
   }
 
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  get gone(): Error | undefined {
-    return this.#controller.signal.aborted ? (this.#controller.signal.reason as Error) : undefined;
-  }
-
-  whenGone(callback: (reason: Error) => void): () => void {
-    const { signal } = this.#controller;
-    if (signal.aborted) callback(signal.reason as Error);
-    const listener = (): void => callback(signal.reason as Error);
-    signal.addEventListener('abort', listener, { once: true });
-    return () => signal.removeEventListener('abort', listener);
-  }
-
-  leave(reason: Error): void {
+  override leave(reason: Error): void {
     this.#forget();
-    this.#controller.abort(reason);
+    super.leave(reason);
   }
 }
 

@@ -1,8 +1,9 @@
 import { abortController } from '../core/abort-controller.ts';
-import type { Clock } from '../core/clock.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Admission, IncomingHead } from './admit.ts';
+import { type AnswerFilter, FilteredDoor } from './answer-filter.ts';
 import type { Door } from './door.ts';
+import type { ExchangeRecord } from './exchange-record.ts';
 import { AddedHeaders, type RequestHeaders } from './headers.ts';
 import { readUpTo } from './request-body.ts';
 
@@ -44,10 +45,16 @@ export interface Exchange {
   readonly clientAddress: string;
   /** Who is connected. */
   readonly peerAddress: string;
+  /** Whether who is connected is among the router's `trustedProxies`, whose word counts. */
+  readonly trusted: boolean;
   /** Bytes of the request's body; undefined when it is sent in chunks of unknown number. */
   readonly bodyLength: number | undefined;
+  /** When the answer must have begun, on the monotonic clock, because a trusted proxy said so; undefined for no limit. */
+  readonly deadline: number | undefined;
   /** Set by the guard that authenticates. */
   principal: Principal | undefined;
+  /** Set by the guard that traces; what is told of the exchange when it is over carries it. */
+  traceId: string | undefined;
   /**
    * Read the whole body; what was read is still forwarded.
    *
@@ -55,8 +62,27 @@ export interface Exchange {
    * @throws ProblemError 413 when it is longer, 400 when it breaks off.
    */
   readBody(limit?: number): Promise<Buffer>;
+  /** Refuse, with 413, a body of more bytes. Only ever makes the router's own limit smaller. */
+  limitBody(bytes: number): void;
   /** Aborts when the client goes away before its answer is whole. Made when first read. */
   readonly signal: AbortSignal;
+  /** Change or watch the answer on its way out, whoever gives it. Of several filters the one added last sees it first. */
+  filterAnswer(filter: AnswerFilter): void;
+  /** Be told once when the exchange is over, however it ends. The callback must not throw. */
+  onFinished(callback: (outcome: ExchangeOutcome) => void): void;
+}
+
+/** How an exchange ended. */
+export interface ExchangeOutcome {
+  /** What was answered; 499 when the client went away before any answer. */
+  readonly status: number;
+  /** Bytes of the answer's body, as whoever gave the answer counts them. */
+  readonly bytes: number;
+  /** The service that was asked, if one was. */
+  readonly service: string | undefined;
+  /** Id of the instance that answered, or the origin of a fixed upstream. */
+  readonly instance: string | undefined;
+  readonly error: unknown;
 }
 
 /**
@@ -68,38 +94,6 @@ export type Guard = (exchange: Exchange) => GuardResult | Promise<GuardResult>;
 /** What a guard gives back; a function without a return gives back nothing. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a guard may be a function without a return.
 export type GuardResult = Response | undefined | void;
-
-/** What is told of an exchange when it is over. Filled in as it goes. */
-export interface ExchangeRecord {
-  readonly startedAt: number;
-  readonly method: string;
-  path: string;
-  host: string;
-  clientAddress: string;
-  route: string | undefined;
-  status: number;
-  bytes: number;
-  service: string | undefined;
-  instance: string | undefined;
-  error: unknown;
-}
-
-/** A record of an exchange that has just begun. */
-export function beginRecord(clock: Clock, head: IncomingHead): ExchangeRecord {
-  return {
-    startedAt: clock.now(),
-    method: head.method,
-    path: head.target.slice(0, 1_024),
-    host: '',
-    clientAddress: head.peer,
-    route: undefined,
-    status: 0,
-    bytes: 0,
-    service: undefined,
-    instance: undefined,
-    error: undefined,
-  };
-}
 
 const noParams: Readonly<Record<string, string>> = Object.freeze({});
 
@@ -116,7 +110,19 @@ export class HttpExchange implements Exchange {
   readonly peerAddress: string;
   readonly trusted: boolean;
   readonly bodyLength: number | undefined;
-  readonly door: Door;
+  deadline: number | undefined;
+  /** Serves a copy from the guard on that this exchange has got to. Set by whoever serves it. */
+  serveRest: ((copy: HttpExchange) => Promise<void>) | undefined;
+  /** How many guards have been asked. */
+  step = 0;
+  /** The call that is under way for it on the short way, and ends with it. */
+  call: { abandon(reason: Error): void } | undefined;
+  /** The most bytes of the body, when a guard has said so. */
+  bodyLimit: number | undefined;
+  /** Where the request came in. */
+  readonly entry: Door;
+  /** Where the answer goes, through every filter. */
+  door: Door;
   readonly record: ExchangeRecord;
   params: Readonly<Record<string, string>> = noParams;
   route = '';
@@ -128,7 +134,9 @@ export class HttpExchange implements Exchange {
   #controller: AbortController | undefined;
   #gone: Error | undefined;
   #unheard = false;
-  readonly #waiting: Set<(reason: Error) => void> = new Set();
+  #finished = false;
+  #onFinished: ((outcome: ExchangeOutcome) => void)[] | undefined;
+  #waiting: Set<(reason: Error) => void> | undefined;
   readonly #makeId: () => string;
 
   constructor(
@@ -138,6 +146,7 @@ export class HttpExchange implements Exchange {
     record: ExchangeRecord,
     runtime: Runtime,
   ) {
+    this.entry = door;
     this.door = door;
     this.record = record;
     this.method = head.method;
@@ -151,8 +160,10 @@ export class HttpExchange implements Exchange {
     this.peerAddress = admission.peerAddress;
     this.trusted = admission.trusted;
     this.bodyLength = admission.bodyLength;
+    this.deadline = admission.timeout === undefined ? undefined : runtime.clock.now() + admission.timeout;
     this.#makeId = runtime.id;
     record.path = admission.path;
+    record.query = admission.query;
     record.host = admission.host;
     record.clientAddress = admission.clientAddress;
   }
@@ -164,6 +175,11 @@ export class HttpExchange implements Exchange {
 
   get response(): AddedHeaders {
     this.#response ??= new AddedHeaders();
+    return this.#response;
+  }
+
+  /** What was added to the answer, if anything was. */
+  get added(): AddedHeaders | undefined {
     return this.#response;
   }
 
@@ -180,10 +196,53 @@ export class HttpExchange implements Exchange {
     return this.#controller.signal;
   }
 
+  get traceId(): string | undefined {
+    return this.record.traceId;
+  }
+
+  set traceId(id: string | undefined) {
+    this.record.traceId = id;
+  }
+
+  filterAnswer(filter: AnswerFilter): void {
+    const changing: AnswerFilter = (head) => {
+      const through = filter(head);
+      this.record.status = head.status;
+      return through;
+    };
+    const filtered = new FilteredDoor(this.door, changing, (error) => {
+      this.record.error ??= error;
+    });
+    this.door = filtered;
+    this.onFinished(() => filtered.close());
+  }
+
+  onFinished(callback: (outcome: ExchangeOutcome) => void): void {
+    if (this.#finished) {
+      callback(this.record);
+      return;
+    }
+    this.#onFinished ??= [];
+    this.#onFinished.push(callback);
+  }
+
+  /** The exchange is over. */
+  finish(): void {
+    this.#finished = true;
+    const callbacks = this.#onFinished;
+    this.#onFinished = undefined;
+    for (const callback of callbacks ?? []) callback(this.record);
+  }
+
+  limitBody(bytes: number): void {
+    this.bodyLimit = Math.min(bytes, this.bodyLimit ?? bytes);
+  }
+
   readBody(limit = 1_048_576): Promise<Buffer> {
     if (this.#wholeBody === undefined) {
       this.door.proceed();
-      this.#wholeBody = readUpTo(this.door.body(), this.bodyLength, limit);
+      const most = Math.min(limit, this.bodyLimit ?? limit);
+      this.#wholeBody = readUpTo(this.door.body(), this.bodyLength, most);
     }
     return this.#wholeBody;
   }
@@ -204,8 +263,9 @@ export class HttpExchange implements Exchange {
       callback(this.#gone);
       return () => {};
     }
+    this.#waiting ??= new Set();
     this.#waiting.add(callback);
-    return () => void this.#waiting.delete(callback);
+    return () => void this.#waiting?.delete(callback);
   }
 
   /** Whether the client itself is gone, so that there is nobody to answer. */
@@ -216,6 +276,7 @@ export class HttpExchange implements Exchange {
   /** The client went away. */
   abandon(): void {
     this.#unheard = true;
+    this.record.aborted = true;
     this.giveUp(new DOMException('the client went away', 'AbortError'));
   }
 
@@ -223,8 +284,10 @@ export class HttpExchange implements Exchange {
   giveUp(reason: Error): void {
     if (this.#gone !== undefined) return;
     this.#gone = reason;
-    for (const callback of this.#waiting) callback(reason);
-    this.#waiting.clear();
+    this.call?.abandon(reason);
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (waiting !== undefined) for (const callback of waiting) callback(reason);
     this.#controller?.abort(reason);
   }
 }

@@ -4,9 +4,16 @@
  */
 import type { BlockList } from 'node:net';
 import { Client, type Dispatcher, Pool } from 'undici';
+import type { Clock } from '../core/clock.ts';
 import { BulkheadFullError } from '../core/errors.ts';
+import { Http2Upstream } from './http2-upstream.ts';
 import { checkedLookup, refuseAddress } from './upstream-address.ts';
-import { UpstreamCall, type UpstreamRequest, type UsedConnection } from './upstream-call.ts';
+import {
+  type CallListener,
+  UpstreamCall,
+  type UpstreamRequest,
+  type UsedConnection,
+} from './upstream-call.ts';
 
 /** Options of {@link Upstreams}. */
 export interface UpstreamsOptions {
@@ -18,6 +25,7 @@ export interface UpstreamsOptions {
   readonly origins: number;
   /** Addresses that are never called. */
   readonly denied: BlockList;
+  readonly clock: Clock;
 }
 
 /** One connection, made again whenever it was closed. Calls learn from it how many came before them. */
@@ -66,10 +74,10 @@ export class Upstream {
    *
    * @throws BulkheadFullError when as many requests wait as may wait.
    */
-  call(request: UpstreamRequest): UpstreamCall {
+  call(request: UpstreamRequest, listener: CallListener): UpstreamCall {
     if (this.active >= this.#limit) throw new BulkheadFullError(this.origin, this.#limit, 0);
     this.active += 1;
-    const call = new UpstreamCall(this, request);
+    const call = new UpstreamCall(this, request, listener);
     this.#pool.dispatch(
       {
         method: request.method,
@@ -103,10 +111,20 @@ export class Upstream {
   }
 }
 
+/** One origin's connections, in either version of HTTP. */
+export type Connections = Pick<Upstream, 'call' | 'close' | 'destroy'>;
+
+/** Connections to an origin that are made alike. */
+interface Kept {
+  readonly connectTimeout: number;
+  readonly http2: boolean;
+  readonly connections: Connections;
+}
+
 /** The connections to all origins; those used longest ago are closed when there are too many. */
 export class Upstreams {
   readonly #options: UpstreamsOptions;
-  readonly #byOrigin: Map<string, Upstream> = new Map();
+  readonly #byOrigin: Map<string, Kept[]> = new Map();
 
   constructor(options: UpstreamsOptions) {
     this.#options = options;
@@ -115,37 +133,50 @@ export class Upstreams {
   /**
    * The connections to an origin such as `http://10.0.0.7:3000`.
    *
+   * @param http2 whether to speak HTTP/2 there.
    * @throws UpstreamError when it is an address that may not be called.
    */
-  get(origin: string, connectTimeout: number): Upstream {
-    const key = `${origin} ${connectTimeout}`;
-    const known = this.#byOrigin.get(key);
-    if (known !== undefined) {
+  get(origin: string, connectTimeout: number, http2 = false): Connections {
+    const kept = this.#byOrigin.get(origin);
+    if (kept !== undefined) {
       // Only a map near its bound has to know the order of use.
       if (this.#byOrigin.size * 2 > this.#options.origins) {
-        this.#byOrigin.delete(key);
-        this.#byOrigin.set(key, known);
+        this.#byOrigin.delete(origin);
+        this.#byOrigin.set(origin, kept);
       }
-      return known;
+      for (let index = 0; index < kept.length; index += 1) {
+        const known = kept[index]!;
+        if (known.connectTimeout === connectTimeout && known.http2 === http2) return known.connections;
+      }
     }
-    refuseAddress(origin, this.#options.denied);
-    const upstream = new Upstream(origin, connectTimeout, this.#options);
-    this.#byOrigin.set(key, upstream);
-    if (this.#byOrigin.size > this.#options.origins) this.#evict();
-    return upstream;
+    return this.#add(origin, connectTimeout, http2);
+  }
+
+  #add(origin: string, connectTimeout: number, http2: boolean): Connections {
+    const { denied, origins } = this.#options;
+    refuseAddress(origin, denied);
+    const connections = http2
+      ? new Http2Upstream(origin, connectTimeout, { ...this.#options, lookup: checkedLookup(denied) })
+      : new Upstream(origin, connectTimeout, this.#options);
+    const kept = this.#byOrigin.get(origin) ?? [];
+    kept.push({ connectTimeout, http2, connections });
+    this.#byOrigin.set(origin, kept);
+    if (this.#byOrigin.size > origins) this.#evict();
+    return connections;
   }
 
   #evict(): void {
     const oldest = this.#byOrigin.entries().next();
     if (oldest.done) return;
-    this.#byOrigin.delete(oldest.value[0]);
-    void oldest.value[1].close();
+    const [origin, kept] = oldest.value;
+    this.#byOrigin.delete(origin);
+    for (const { connections } of kept) void connections.close();
   }
 
   /** Break off every call and close every connection. */
   async destroy(): Promise<void> {
-    const all = [...this.#byOrigin.values()];
+    const all = [...this.#byOrigin.values()].flat();
     this.#byOrigin.clear();
-    await Promise.all(all.map((upstream) => upstream.destroy()));
+    await Promise.all(all.map(({ connections }) => connections.destroy()));
   }
 }

@@ -3,23 +3,10 @@
  * duplicates survive.
  */
 import { ProblemError } from '../core/errors.ts';
+import { type HeaderName, headerName } from './header-names.ts';
 
 /** A header list: names at even places, values at odd ones. */
 export type HeaderList = readonly string[];
-
-/** Fields that speak of one connection only (RFC 9110, 7.6.1), besides those that `Connection` names. */
-const hopByHop: ReadonlySet<string> = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'http2-settings',
-]);
 
 /** Fields that `Connection` may not name: removing them would change who asks, whom, or how long the message is. */
 const neverHopByHop =
@@ -33,6 +20,12 @@ const none: ReadonlySet<string> = new Set();
 
 const validName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const validValue = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** @throws TypeError when the name or value could not stand in a header. */
+export function mustFit(name: string, value: string): void {
+  if (validName.test(name) && validValue.test(value)) return;
+  throw new TypeError(`the header ${JSON.stringify(name)} cannot have this name or value`);
+}
 
 /** The names, in lower case, that a `Connection` value lists, other than the two that say nothing of headers. */
 export function connectionOptions(value: string): ReadonlySet<string> {
@@ -65,7 +58,7 @@ export function requestConnectionOptions(value: string): ReadonlySet<string> {
  * @param options further names that do, because `Connection` lists them.
  */
 export function endsHere(name: string, options: ReadonlySet<string> = none): boolean {
-  return hopByHop.has(name) || options.has(name);
+  return headerName(name).endsHere || options.has(name);
 }
 
 /**
@@ -74,22 +67,52 @@ export function endsHere(name: string, options: ReadonlySet<string> = none): boo
  * @param replaced names, in lower case, of fields that are left out because ours take their place.
  */
 export function responseHeaders(raw: readonly Buffer[], replaced: ReadonlySet<string> = none): string[] {
-  const names: string[] = [];
+  const texts = decode(raw);
+  const kept: string[] = [];
   let options = none;
-  for (let index = 0; index < raw.length; index += 2) {
-    const name = raw[index]!.toString('latin1').toLowerCase();
-    names.push(name);
-    if (name === 'connection') {
-      options = new Set([...options, ...connectionOptions(raw[index + 1]!.toString('latin1'))]);
+  for (let index = 0; index + 1 < texts.length; index += 2) {
+    const name = headerName(texts[index]!);
+    if (name.endsHere) {
+      if (name.lower === 'connection') options = union(options, connectionOptions(texts[index + 1]!));
+    } else if (replaced.size === 0 || !replaced.has(name.lower)) {
+      kept.push(name.text, texts[index + 1]!);
     }
   }
-  const kept: string[] = [];
-  for (let index = 0; index < raw.length; index += 2) {
-    const name = names[index >> 1]!;
-    if (endsHere(name, options) || replaced.has(name)) continue;
-    kept.push(raw[index]!.toString('latin1'), raw[index + 1]!.toString('latin1'));
+  return options.size === 0 ? kept : without(kept, options);
+}
+
+function union(some: ReadonlySet<string>, others: ReadonlySet<string>): ReadonlySet<string> {
+  return some.size === 0 ? others : new Set([...some, ...others]);
+}
+
+function without(list: readonly string[], names: ReadonlySet<string>): string[] {
+  return list.filter((_text, index) => !names.has(headerName(list[index & ~1]!).lower));
+}
+
+/**
+ * The texts of undici's raw list. As a rule all of it lies in one piece of memory, as it came from the connection: that
+ * is decoded at once, which costs less than field by field.
+ */
+function decode(raw: readonly Buffer[]): string[] {
+  const first = raw[0];
+  if (first === undefined) return [];
+  const { buffer, byteOffset: start } = first;
+  const places: number[] = [];
+  let end = start;
+  for (let index = 0; index < raw.length; index += 1) {
+    const part = raw[index]!;
+    const { byteOffset } = part;
+    if (part.buffer !== buffer || byteOffset < end) return raw.map((text) => text.toString('latin1'));
+    places.push(byteOffset - start);
+    end = byteOffset + part.length;
   }
-  return kept;
+  const whole = Buffer.from(buffer, start, end - start).toString('latin1');
+  const texts: string[] = [];
+  for (let index = 0; index < raw.length; index += 1) {
+    const place = places[index]!;
+    texts.push(whole.slice(place, place + raw[index]!.length));
+  }
+  return texts;
 }
 
 /** Whether an answer's body, by undici's raw list, is cut up in a way that another reader may not understand as we do. */
@@ -109,18 +132,26 @@ export function takesTrailers(te: string): boolean {
   return te.split(',').some((coding) => coding.trim().toLowerCase() === 'trailers');
 }
 
-/** The trailers that may go on, as pairs. */
+/** The trailers that may go on, as pairs, from undici's raw list. */
 export function forwardableTrailers(raw: readonly Buffer[]): [string, string][] {
   const pairs: [string, string][] = [];
   for (let index = 0; index + 1 < raw.length; index += 2) {
-    const name = raw[index]!.toString('latin1');
-    const lower = name.toLowerCase();
-    const value = raw[index + 1]!.toString('latin1');
-    if (neverTrailer.test(lower) || hopByHop.has(lower)) continue;
-    // The answer is whole already: a field that could not be sent is left out rather than break it.
-    if (validName.test(name) && validValue.test(value)) pairs.push([name, value]);
+    pairs.push([raw[index]!.toString('latin1'), raw[index + 1]!.toString('latin1')]);
   }
-  return pairs;
+  return acceptableTrailers(pairs);
+}
+
+/** Those of some trailers that may go on. */
+export function acceptableTrailers(pairs: readonly (readonly [string, string])[]): [string, string][] {
+  const kept: [string, string][] = [];
+  for (const [name, value] of pairs) {
+    const { lower, endsHere: hop } = headerName(name);
+    // The message is whole already: a field that could not be sent is left out rather than break it.
+    if (!hop && !neverTrailer.test(lower) && validName.test(name) && validValue.test(value)) {
+      kept.push([name, value]);
+    }
+  }
+  return kept;
 }
 
 /** The value of a field in undici's raw list, or undefined. */
@@ -137,13 +168,12 @@ export function rawHeader(raw: readonly Buffer[], name: string): string | undefi
 /** The header fields of a request: lookups ignore case, and the list keeps what was sent. */
 export class RequestHeaders {
   #raw: string[];
-  #names: string[];
+  readonly #kinds: HeaderName[] = [];
   #owned = false;
 
   constructor(raw: string[]) {
     this.#raw = raw;
-    this.#names = [];
-    for (let index = 0; index < raw.length; index += 2) this.#names.push(raw[index]!.toLowerCase());
+    for (let index = 0; index < raw.length; index += 2) this.#kinds.push(headerName(raw[index]!));
   }
 
   /** The fields as they will go on: names at even places, values at odd ones. Do not change it. */
@@ -151,29 +181,35 @@ export class RequestHeaders {
     return this.#raw;
   }
 
-  /** The names in lower case, in the same order. */
-  get names(): readonly string[] {
-    return this.#names;
+  /** What is known of each name, in the same order. */
+  get kinds(): readonly HeaderName[] {
+    return this.#kinds;
   }
 
   /** A field's value; several are joined as HTTP allows, by `, ` (`cookie` by `; `). Undefined when it is absent. */
   get(name: string): string | undefined {
     const lower = name.toLowerCase();
-    const first = this.#names.indexOf(lower);
+    const first = this.#indexOf(lower, 0);
     if (first === -1) return undefined;
-    if (this.#names.indexOf(lower, first + 1) === -1) return this.#raw[first * 2 + 1];
+    if (this.#indexOf(lower, first + 1) === -1) return this.#raw[first * 2 + 1];
     return this.getAll(lower).join(lower === 'cookie' ? '; ' : ', ');
   }
 
   /** Each value of a field, in order. */
   getAll(name: string): string[] {
     const lower = name.toLowerCase();
-    return this.#names.flatMap((n, index) => (n === lower ? [this.#raw[index * 2 + 1]!] : []));
+    return this.#kinds.flatMap((kind, index) => (kind.lower === lower ? [this.#raw[index * 2 + 1]!] : []));
   }
 
   /** Whether a field is present. */
   has(name: string): boolean {
-    return this.#names.includes(name.toLowerCase());
+    return this.#indexOf(name.toLowerCase(), 0) !== -1;
+  }
+
+  #indexOf(lower: string, from: number): number {
+    const kinds = this.#kinds;
+    for (let index = from; index < kinds.length; index += 1) if (kinds[index]!.lower === lower) return index;
+    return -1;
   }
 
   /**
@@ -182,23 +218,31 @@ export class RequestHeaders {
    * @throws TypeError when the name or value could not stand in a header.
    */
   set(name: string, value: string): void {
-    if (!validName.test(name) || !validValue.test(value)) {
-      throw new TypeError(`the header ${JSON.stringify(name)} cannot have this name or value`);
-    }
+    mustFit(name, value);
     this.delete(name);
+    this.append(name, value);
+  }
+
+  /**
+   * Add a field beside those of the same name.
+   *
+   * @throws TypeError when the name or value could not stand in a header.
+   */
+  append(name: string, value: string): void {
+    mustFit(name, value);
     this.#own();
     this.#raw.push(name, value);
-    this.#names.push(name.toLowerCase());
+    this.#kinds.push(headerName(name));
   }
 
   /** Remove every field of this name, and those that differ from it only by `_` for `-`, which some servers equate. */
   delete(name: string): void {
     const target = name.toLowerCase().replaceAll('_', '-');
-    for (let index = this.#names.length - 1; index >= 0; index -= 1) {
-      if (this.#names[index]!.replaceAll('_', '-') !== target) continue;
+    for (let index = this.#kinds.length - 1; index >= 0; index -= 1) {
+      if (this.#kinds[index]!.lower.replaceAll('_', '-') !== target) continue;
       this.#own();
       this.#raw.splice(index * 2, 2);
-      this.#names.splice(index, 1);
+      this.#kinds.splice(index, 1);
     }
   }
 
@@ -231,11 +275,14 @@ export class AddedHeaders {
     this.#replaced.add(name.toLowerCase());
   }
 
+  /** Leave the upstream's own field out. */
+  remove(name: string): void {
+    this.#replaced.add(name.toLowerCase());
+  }
+
   /** Add a field beside the upstream's own. */
   append(name: string, value: string): void {
-    if (!validName.test(name) || !validValue.test(value)) {
-      throw new TypeError(`the header ${JSON.stringify(name)} cannot have this name or value`);
-    }
+    mustFit(name, value);
     this.#list.push(name, value);
   }
 }

@@ -1,187 +1,146 @@
-/** Which route serves a request. The only file that knows find-my-way. */
-import findMyWay from 'find-my-way';
-import { InvalidOptionsError } from '../core/errors.ts';
-import { messageOf } from '../core/holdfast-error.ts';
+/** Which route serves a request: see `candidate.ts` for the order. */
+import type { Candidate, Question } from './candidate.ts';
+import { type Condition, noConditions } from './conditions.ts';
+import { PathTree } from './path-tree.ts';
+import { badPattern, type Params, parsePattern } from './pattern.ts';
 
-/** A pattern's parts. */
-export interface RoutePattern {
-  /** Upper case; empty for every method but TRACE and CONNECT, which must be named. */
-  readonly methods: readonly string[];
-  /** Lower case; empty for every host; `*.` in front for every name below it. */
-  readonly host: string;
-  /** With `:name` for one segment and a final `*` for the rest. */
-  readonly path: string;
+/** How a route is chosen besides by its pattern. */
+export interface Precedence {
+  /** Default 0. */
+  readonly priority?: number | undefined;
+  readonly conditions?: readonly Condition[] | undefined;
 }
 
-/** A route that was found. */
-export interface Match<T> {
-  readonly route: T;
-  /** Decoded values of the pattern's `:name`s, and of `*`. */
-  readonly params: Readonly<Record<string, string>>;
-}
+const noParams: Params = Object.freeze({});
 
-const shape = /^(?:([A-Z][A-Z-]*(?:,[A-Z][A-Z-]*)*) +)?(\*|(?:\*\.)?[\w.-]*|\[[0-9A-Fa-f:.]+\])(\/\S*)$/;
+/** The routes of one priority, by host. */
+class Level<T> {
+  readonly priority: number;
+  readonly #hosts: Map<string, PathTree<T>> = new Map();
+  #wildcards = false;
 
-/**
- * Take a pattern apart: `'[METHODS ][host]/path'`.
- *
- * @throws InvalidOptionsError when it does not have this shape.
- */
-export function parsePattern(pattern: string): RoutePattern {
-  const parts = shape.exec(pattern);
-  if (parts === null || parts[3]!.includes('?') || parts[3]!.includes('#')) {
-    throw badPattern(pattern, "'[METHODS ][host]/path', such as 'GET,POST api.example.com/orders/:id'");
+  constructor(priority: number) {
+    this.priority = priority;
   }
-  if (/\/\{[\w*]+\}/.test(parts[3]!)) {
-    throw badPattern(pattern, '`:name` for a segment that varies; `{name}` is for `rewrite` and `compose`');
+
+  add(candidate: Candidate<T>): void {
+    const { host } = candidate.pattern;
+    let tree = this.#hosts.get(host);
+    if (tree === undefined) {
+      tree = new PathTree();
+      this.#hosts.set(host, tree);
+      this.#wildcards ||= host.startsWith('*');
+    }
+    tree.add(candidate);
   }
-  const host = parts[2] === '*' ? '' : parts[2]!.toLowerCase();
-  return { methods: parts[1]?.split(',') ?? [], host, path: parts[3]! };
-}
 
-function badPattern(pattern: string, accepts: string): InvalidOptionsError {
-  return new InvalidOptionsError('RequestRouter.route', [
-    { field: 'pattern', received: JSON.stringify(pattern), accepts },
-  ]);
-}
+  find(question: Question): Candidate<T> | undefined {
+    const { host } = question;
+    const hosts = this.#hosts;
+    if (host !== '') {
+      const found = hosts.get(host)?.find(question);
+      if (found !== undefined) return found;
+    }
+    if (this.#wildcards) {
+      for (const tree of this.#above(host)) {
+        const found = tree.find(question);
+        if (found !== undefined) return found;
+      }
+    }
+    return hosts.get('')?.find(question);
+  }
 
-/** What a tree keeps for a pattern. An implied entry gives way to one that is declared. */
-interface Entry<T> {
-  route: T;
-  implied: boolean;
-  readonly specificity: string;
-}
+  addMethods(question: Question, methods: Set<string>): void {
+    const { host } = question;
+    if (host !== '') this.#hosts.get(host)?.addMethods(question, methods);
+    for (const tree of this.#above(host)) tree.addMethods(question, methods);
+    this.#hosts.get('')?.addMethods(question, methods);
+  }
 
-interface Found<T> {
-  readonly entry: Entry<T>;
-  readonly params: Readonly<Record<string, string>>;
-}
-
-type Tree = findMyWay.Instance<findMyWay.HTTPVersion.V1>;
-
-const unused = (): void => {};
-
-/** Ranks patterns segment by segment: literal text before `:name` before `*`. */
-function specificityOf(path: string): string {
-  return path
-    .slice(1)
-    .split('/')
-    .map((segment) => (segment === '*' ? '1' : /[:*]/.test(segment) ? '2' : '3'))
-    .join('');
-}
-
-/** The routes of one host. */
-class HostTable<T> {
-  readonly #byMethod: Tree = findMyWay({ maxParamLength: 16_384 });
-  readonly #everyMethod: Tree = findMyWay({ maxParamLength: 16_384 });
-  readonly #entries: Map<string, Entry<T>> = new Map();
-  readonly #methods: Set<string> = new Set();
-
-  add(pattern: RoutePattern, route: T): void {
-    const trees = pattern.methods.length === 0 ? [''] : pattern.methods;
-    for (const method of trees) {
-      this.#insert(method, pattern.path, route, false);
-      // `/orders/*` serves `/orders` too, unless that is declared on its own.
-      if (/[^/]\/\*$/.test(pattern.path)) this.#insert(method, pattern.path.slice(0, -2), route, true);
+  /** `*.` of each domain above a host, the longest first. */
+  *#above(host: string): Generator<PathTree<T>> {
+    for (let dot = host.indexOf('.', 1); dot !== -1; dot = host.indexOf('.', dot + 1)) {
+      const tree = this.#hosts.get(`*${host.slice(dot)}`);
+      if (tree !== undefined) yield tree;
     }
   }
-
-  #insert(method: string, path: string, route: T, implied: boolean): void {
-    const key = `${method} ${path}`;
-    const existing = this.#entries.get(key);
-    if (existing !== undefined) {
-      if (implied) return;
-      if (!existing.implied) throw new Error('it is declared already');
-      existing.route = route;
-      existing.implied = false;
-      return;
-    }
-    const entry: Entry<T> = { route, implied, specificity: specificityOf(path) };
-    const tree = method === '' ? this.#everyMethod : this.#byMethod;
-    // Trees are kept by method; the tree of routes for every method needs but one.
-    tree.on((method || 'GET') as findMyWay.HTTPMethod, decodeURI(path), unused, entry);
-    this.#entries.set(key, entry);
-    if (method !== '') this.#methods.add(method);
-  }
-
-  find(method: string, path: string): Match<T> | undefined {
-    let best = this.#methods.has(method) ? lookup<T>(this.#byMethod, method, path) : undefined;
-    // What answers GET answers HEAD.
-    if (method === 'HEAD' && this.#methods.has('GET')) {
-      best = better(best, lookup<T>(this.#byMethod, 'GET', path));
-    }
-    if (method !== 'TRACE' && method !== 'CONNECT') {
-      best = better(best, lookup<T>(this.#everyMethod, 'GET', path));
-    }
-    return best === undefined ? undefined : { route: best.entry.route, params: best.params };
-  }
-
-  methodsOf(path: string): string[] {
-    return [...this.#methods].filter((method) => lookup<T>(this.#byMethod, method, path) !== undefined);
-  }
 }
 
-function lookup<T>(tree: Tree, method: string, path: string): Found<T> | undefined {
-  const found = tree.find(method as findMyWay.HTTPMethod, path);
-  if (found === null) return undefined;
-  return { entry: found.store as Entry<T>, params: found.params as Record<string, string> };
-}
-
-/** The more specific of two; of equals the first, which is the one that names the method. */
-function better<T>(a: Found<T> | undefined, b: Found<T> | undefined): Found<T> | undefined {
-  if (a === undefined || b === undefined) return a ?? b;
-  return b.entry.specificity > a.entry.specificity ? b : a;
-}
-
-/** All routes: by host, then path (the more specific first, whatever the order of declaration), then method. */
+/** All routes. Finding one takes time by the length of the path, however many routes there are. */
 export class RouteTable<T> {
-  readonly #hosts: Map<string, HostTable<T>> = new Map();
+  /** The highest priority first. */
+  readonly #levels: Level<T>[] = [];
+  readonly #candidates: Candidate<T>[] = [];
+  readonly #declared: Set<string> = new Set();
 
-  /** @throws InvalidOptionsError when the pattern is malformed or declared already. */
-  add(pattern: string, route: T): void {
-    const parsed = parsePattern(pattern);
-    let table = this.#hosts.get(parsed.host);
-    if (table === undefined) {
-      table = new HostTable();
-      this.#hosts.set(parsed.host, table);
-    }
-    try {
-      table.add(parsed, route);
-    } catch (error) {
-      throw badPattern(pattern, `a new pattern that can be matched: ${messageOf(error)}`);
-    }
+  /** Every route, in order of declaration. */
+  get candidates(): readonly Candidate<T>[] {
+    return this.#candidates;
   }
 
-  /** The route for a method, a host in lower case and a canonical path. */
-  find(method: string, host: string, path: string): Match<T> | undefined {
-    for (const table of this.#tables(host)) {
-      const match = table.find(method, path);
-      if (match !== undefined) return match;
+  /**
+   * @throws InvalidOptionsError when the pattern is malformed, or declared already for the same methods, conditions and
+   * priority.
+   */
+  add(declared: string, route: T, precedence: Precedence = {}): void {
+    const { priority = 0, conditions = noConditions } = precedence;
+    const pattern = parsePattern(declared);
+    const candidate: Candidate<T> = {
+      declared,
+      pattern,
+      route,
+      priority,
+      conditions,
+      order: this.#candidates.length,
+      match: pattern.varies ? undefined : { route, params: noParams },
+    };
+    const keys = keysOf(candidate);
+    if (keys.some((key) => this.#declared.has(key))) {
+      const accepts = 'a new pattern: it is declared already for the same methods, conditions and priority';
+      throw badPattern(declared, accepts);
+    }
+    for (const key of keys) this.#declared.add(key);
+    this.#candidates.push(candidate);
+    this.#level(priority).add(candidate);
+  }
+
+  #level(priority: number): Level<T> {
+    const at = this.#levels.findIndex((level) => level.priority <= priority);
+    if (at !== -1 && this.#levels[at]!.priority === priority) return this.#levels[at]!;
+    const level = new Level<T>(priority);
+    this.#levels.splice(at === -1 ? this.#levels.length : at, 0, level);
+    return level;
+  }
+
+  /** The route that serves a request, by the order at the top of this file. */
+  find(question: Question): Candidate<T> | undefined {
+    const levels = this.#levels;
+    for (let index = 0; index < levels.length; index += 1) {
+      const found = levels[index]!.find(question);
+      if (found !== undefined) return found;
     }
     return undefined;
   }
 
-  /** The methods that have a route for this host and path, sorted. */
-  methodsOf(host: string, path: string): string[] {
+  /** The methods that have a route for this host and path, sorted; routes for every method do not count. */
+  methodsOf(question: Question): string[] {
     const methods = new Set<string>();
-    for (const table of this.#tables(host)) {
-      for (const method of table.methodsOf(path)) methods.add(method);
-    }
+    for (const level of this.#levels) level.addMethods(question, methods);
     if (methods.has('GET')) methods.add('HEAD');
     return [...methods].sort();
   }
+}
 
-  /** The exact host, then `*.` of each domain above it, then every host. */
-  *#tables(host: string): Generator<HostTable<T>> {
-    const exact = host === '' ? undefined : this.#hosts.get(host);
-    if (exact !== undefined) yield exact;
-    if (this.#hosts.size > 1) {
-      for (let dot = host.indexOf('.'); dot !== -1; dot = host.indexOf('.', dot + 1)) {
-        const wildcard = this.#hosts.get(`*${host.slice(dot)}`);
-        if (wildcard !== undefined) yield wildcard;
-      }
-    }
-    const every = this.#hosts.get('');
-    if (every !== undefined) yield every;
-  }
+/** What two routes may not both have: one key for each method. The names of what varies do not count. */
+function keysOf<T>({ pattern, priority, conditions }: Candidate<T>): string[] {
+  const path = pattern.segments.map((segment) =>
+    segment.kind === 'mixed'
+      ? segment.texts
+      : segment.kind === 'literal'
+        ? segment.text
+        : { [segment.kind]: 0 },
+  );
+  const texts = conditions.map(({ text }) => text).sort();
+  const methods = pattern.methods.length === 0 ? [''] : pattern.methods;
+  return methods.map((method) => JSON.stringify([method, pattern.host, path, priority, texts]));
 }

@@ -1,6 +1,6 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { IncomingHead } from './admit.ts';
 import type { Door, Ending } from './door.ts';
@@ -12,14 +12,43 @@ const drainedBytes = 1_048_576;
 /** How much a client may say in another protocol before it was agreed to; then it has to wait. */
 const earlyBytes = 65_536;
 
+/** What a framework knows of a request that it hands over. */
+export interface HandedOver {
+  /** The body, when it was read already; its length and `contentType` take the place of what the headers say. */
+  readonly body?: { readonly bytes: Uint8Array; readonly contentType?: string | undefined } | undefined;
+  /** The path and query below the mount. Default: `request.url`. */
+  readonly target?: string | undefined;
+  /** Called in place of the answer 404 when no route leads there. */
+  readonly unmatched?: (() => void) | undefined;
+}
+
+/** Fields that speak of a body as it was sent; not of one that was read, decoded and written again. */
+const aboutTheBody =
+  /^(?:content-length|transfer-encoding|content-encoding|content-md5|(?:content-|repr-)?digest|trailer|expect)$/i;
+
+function headersOfRead(raw: readonly string[], body: NonNullable<HandedOver['body']>): string[] {
+  const { bytes, contentType } = body;
+  const headers: string[] = [];
+  for (let index = 0; index < raw.length; index += 2) {
+    const name = raw[index]!;
+    if (aboutTheBody.test(name)) continue;
+    const replaced = contentType !== undefined && name.toLowerCase() === 'content-type';
+    headers.push(name, replaced ? contentType : raw[index + 1]!);
+  }
+  headers.push('Content-Length', String(bytes.length));
+  return headers;
+}
+
 /** What a request says, as Node's parser gives it. */
-export function nodeHead(request: IncomingMessage): IncomingHead {
+export function nodeHead(request: IncomingMessage, { body, target }: HandedOver = {}): IncomingHead {
   const { socket } = request;
   return {
     method: request.method ?? 'GET',
-    target: request.url ?? '/',
+    target: target ?? request.url ?? '/',
     version: request.httpVersion,
-    headers: new RequestHeaders(request.rawHeaders),
+    headers: new RequestHeaders(
+      body === undefined ? request.rawHeaders : headersOfRead(request.rawHeaders, body),
+    ),
     peer: socket.remoteAddress ?? 'unknown',
     secure: (socket as TLSSocket).encrypted === true,
   };
@@ -31,6 +60,8 @@ export interface NodeDoorOptions {
   readonly waits: boolean;
   /** Whether connections are to be closed after their answer. */
   readonly closing: () => boolean;
+  /** The body, when it was read already. */
+  readonly read?: Uint8Array | undefined;
 }
 
 /** A `node:http` request and its response. */
@@ -56,10 +87,21 @@ export class NodeDoor implements Door {
   }
 
   body(): Readable {
+    const { read } = this.#options;
+    if (read !== undefined) return Readable.from(read.length === 0 ? [] : [read], { objectMode: false });
     if (this.#request.readableEnded) {
-      throw new Error('the body was read before the router saw it; put the router in front of body parsers');
+      throw new Error(
+        'the body was read before the router saw it; put the router before body parsers, or mount it by an integration',
+      );
     }
     return this.#request;
+  }
+
+  trailers(): readonly (readonly [string, string])[] {
+    const { rawTrailers } = this.#request;
+    const pairs: [string, string][] = [];
+    for (let at = 0; at < rawTrailers.length; at += 2) pairs.push([rawTrailers[at]!, rawTrailers[at + 1]!]);
+    return pairs;
   }
 
   proceed(): void {
@@ -92,6 +134,13 @@ export class NodeDoor implements Door {
     else response.writeHead(status, reason, list);
   }
 
+  whole(status: number, reason: string, headers: readonly string[], body: Buffer): void {
+    this.begin(status, reason, headers);
+    // As text it goes into one piece with the head; as bytes it would be a second one.
+    this.#response.end(body.toString('latin1'), 'latin1');
+    if (!this.#request.complete) this.#drainWhenSent();
+  }
+
   flush(): void {
     this.#response.flushHeaders();
   }
@@ -109,7 +158,10 @@ export class NodeDoor implements Door {
     // Node sends them only when the answer is chunked.
     if (trailers !== undefined) this.#response.addTrailers(trailers as unknown as [string, string][]);
     this.#response.end();
-    if (this.#request.complete) return;
+    if (!this.#request.complete) this.#drainWhenSent();
+  }
+
+  #drainWhenSent(): void {
     if (this.#response.writableFinished) this.#drainRest();
     else this.#response.once('finish', () => this.#drainRest());
   }

@@ -8,6 +8,7 @@ import {
 import { createServer as createSecureServer } from 'node:https';
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
 import type { TlsOptions } from 'node:tls';
+import { addAlpn, addPriorKnowledge, type Http2Handlers } from './http2-server.ts';
 
 /** Where to listen. */
 export interface ListenOptions {
@@ -17,6 +18,16 @@ export interface ListenOptions {
   readonly host?: string | undefined;
   /** Speak HTTPS with this certificate and key, as `node:tls` takes them. Default: plain HTTP. */
   readonly tls?: TlsOptions | undefined;
+  /**
+   * Serve by so many processes of `node:cluster`, each of which runs the whole program; `auto` for one per core. This
+   * process then only starts them, starts those again that die, and counts rate limits for all. Default: serve here.
+   */
+  readonly workers?: number | 'auto' | undefined;
+  /**
+   * Speak HTTP/2 as well: over TLS with clients that ask for it (ALPN), otherwise with those that begin with it (prior
+   * knowledge, as gRPC does). Default: over TLS only.
+   */
+  readonly http2?: boolean | undefined;
 }
 
 /** Where a router listens. */
@@ -27,7 +38,7 @@ export interface ListenAddress {
 }
 
 /** What a server hands its requests to. */
-export interface ServerHandlers {
+export interface ServerHandlers extends Http2Handlers {
   /** @param waits whether the client waits to be told before it sends its body. */
   readonly onRequest: (request: IncomingMessage, response: ServerResponse, waits: boolean) => void;
   readonly onUpgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => void;
@@ -37,7 +48,7 @@ export interface ServerHandlers {
 export function makeServer(
   handlers: ServerHandlers,
   headerBytes: number,
-  tls: TlsOptions | undefined,
+  { tls, http2 = tls !== undefined }: Pick<ListenOptions, 'tls' | 'http2'>,
 ): Server {
   const options: ServerOptions = {
     maxHeaderSize: headerBytes,
@@ -49,7 +60,10 @@ export function makeServer(
     insecureHTTPParser: false,
     requireHostHeader: true,
   };
-  const server = tls === undefined ? createServer(options) : createSecureServer({ ...tls, ...options });
+  const protocols = http2 ? { ALPNProtocols: ['h2', 'http/1.1'] } : undefined;
+  const server =
+    tls === undefined ? createServer(options) : createSecureServer({ ...protocols, ...tls, ...options });
+  if (http2) (tls === undefined ? addPriorKnowledge : addAlpn)(server, handlers, headerBytes);
   server.on('request', (request, response) => handlers.onRequest(request, response, false));
   server.on('checkContinue', (request, response) => handlers.onRequest(request, response, true));
   server.on('checkExpectation', (request, response) => handlers.onRequest(request, response, true));

@@ -1,13 +1,15 @@
 /** What goes on to an upstream: the path and the header fields. Pure but for reading the exchange. */
 import { ProblemError } from '../core/errors.ts';
 import type { Exchange, HttpExchange } from './exchange.ts';
-import { endsHere, takesTrailers } from './headers.ts';
-import { canonicalPath, fillTemplate, type PathRules, withoutPrefix } from './path.ts';
+import { takesTrailers } from './headers.ts';
+import { canonicalPath, fillTemplate, type PathRules, withoutPrefix, withPrefix } from './path.ts';
 
 /** How a route changes the path. */
 export interface PathChange {
   readonly rewrite: string | ((exchange: Exchange) => string) | undefined;
   readonly stripPrefix: string | undefined;
+  /** Put in front of what is left; undefined for nothing. */
+  readonly addPrefix?: string | undefined;
 }
 
 /**
@@ -16,9 +18,10 @@ export interface PathChange {
  * @throws ProblemError 400 when the result would not be an acceptable path.
  */
 export function outboundPath(exchange: Exchange, change: PathChange, rules: PathRules): string {
-  const { rewrite, stripPrefix } = change;
+  const { rewrite, stripPrefix, addPrefix } = change;
   let { path, query } = exchange;
   if (stripPrefix !== undefined) path = canonicalPath(withoutPrefix(path, stripPrefix), rules);
+  if (addPrefix !== undefined) path = canonicalPath(withPrefix(path, addPrefix), rules);
   if (rewrite !== undefined) {
     const target =
       typeof rewrite === 'function'
@@ -44,36 +47,43 @@ export interface HeaderChange {
   readonly via: string;
   /** The prefix that was taken off the path. */
   readonly prefix: string | undefined;
+  /** Milliseconds that are left for the answer; undefined for no limit. */
+  readonly timeLeft?: number | undefined;
 }
-
-/** Fields that the router itself writes, or that undici makes from the body. */
-const rewritten: ReadonlySet<string> = new Set([
-  'host',
-  'expect',
-  'via',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-  'forwarded',
-]);
 
 /** The header fields for the upstream, as a flat list. */
 export function outboundHeaders(exchange: HttpExchange, change: HeaderChange): string[] {
   const { headers } = exchange;
-  const { raw, names } = headers;
+  const { raw, kinds } = headers;
+  let te = false;
+  let via = false;
   const list: string[] = [];
   if (!change.ownHost && exchange.authority !== '') list.push('Host', exchange.authority);
-  for (let index = 0; index < names.length; index += 1) {
-    const name = names[index]!;
-    if (endsHere(name) || rewritten.has(name)) continue;
-    list.push(raw[index * 2]!, raw[index * 2 + 1]!);
+  let forwarded = false;
+  for (let index = 0; index < kinds.length; index += 1) {
+    const kind = kinds[index]!;
+    if (kind.endsHere) {
+      te ||= kind.lower === 'te';
+    } else if (kind.rewritten) {
+      via ||= kind.lower === 'via';
+      forwarded ||= kind.forwarded;
+    } else {
+      list.push(raw[index * 2]!, raw[index * 2 + 1]!);
+    }
   }
-  const codings = headers.get('te');
-  if (codings !== undefined && takesTrailers(codings)) list.push('TE', 'trailers');
-  const before = headers.get('via');
-  list.push('Via', before === undefined ? change.via : `${before}, ${change.via}`);
-  addForwarded(list, exchange, change.prefix);
+  if (te && takesTrailers(headers.get('te') ?? '')) list.push('TE', 'trailers');
+  list.push('Via', via ? `${headers.get('via')}, ${change.via}` : change.via);
+  if (change.timeLeft !== undefined) list.push('X-Request-Timeout', `${change.timeLeft}ms`);
+  if (forwarded || change.prefix !== undefined) addForwarded(list, exchange, change.prefix);
+  else addFirstForwarded(list, exchange);
   return list;
+}
+
+/** As {@link addForwarded} does when nothing of the kind was said before, which is how most requests come. */
+function addFirstForwarded(list: string[], { peerAddress, authority, scheme }: HttpExchange): void {
+  list.push('X-Forwarded-For', peerAddress);
+  if (authority !== '') list.push('X-Forwarded-Host', authority);
+  list.push('X-Forwarded-Proto', scheme);
 }
 
 /** What a trusted proxy said is kept and continued; anyone else's word was removed when the request was admitted. */

@@ -88,6 +88,12 @@ export function withoutPrefix(path: string, prefix: string): string {
   return path.startsWith(`${bare}/`) ? path.slice(bare.length) : path;
 }
 
+/** The path behind a prefix. */
+export function withPrefix(path: string, prefix: string): string {
+  const bare = prefix.endsWith('/') ? prefix.slice(0, -1) : prefix;
+  return path === '/' && bare !== '' ? bare : `${bare}${path}`;
+}
+
 /** Looks up the value of a template's `{name}`; undefined when there is none. */
 export type TemplateLookup = (name: string) => unknown;
 

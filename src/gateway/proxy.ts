@@ -3,95 +3,23 @@
  * attempt settles at the answer's headers; after that nothing is retried and no total time limit applies, so that
  * streams may last.
  */
-import type { Readable } from 'node:stream';
-import { parseHttpDate } from '../core/clock.ts';
 import { BulkheadFullError, NoInstanceError, TimeoutError, UpstreamError } from '../core/errors.ts';
-import { warnOf } from '../core/log.ts';
-import type { CallContext, Policy } from '../core/policy.ts';
-import type { Runtime } from '../core/runtime.ts';
-import type { Pick as ChosenInstance, PickOutcome, Resolver } from '../ports/resolver.ts';
-import type { Upstreams } from './forward.ts';
-import { rawHeader } from './headers.ts';
-import { BodyStream } from './request-body.ts';
+import type { CallContext, Permit } from '../core/policy.ts';
+import type { Pick as ChosenInstance, PickOptions, PickOutcome } from '../ports/resolver.ts';
 import {
-  type CallEnding,
-  type ForwardTimeouts,
-  type UpstreamCall,
-  unanswered,
-  wasStale,
-} from './upstream-call.ts';
-
-/** Where a request goes: a service by name, or a fixed origin. */
-export type Target =
-  | { readonly service: string; readonly origin?: undefined }
-  | { readonly origin: string; readonly service?: undefined };
-
-/** A request to send on. */
-export interface Outbound {
-  /** Pattern of the route, for events. */
-  readonly route: string;
-  readonly target: Target;
-  readonly method: string;
-  /** Path and query. */
-  readonly path: string;
-  readonly headers: string[];
-  readonly body: Buffer | Readable | null;
-  /** The protocol to switch to. */
-  readonly upgrade: string | undefined;
-  readonly policy: Policy | undefined;
-  readonly timeouts: ForwardTimeouts;
-  readonly onHints?: ((headers: readonly Buffer[]) => void) | undefined;
-  /** Who waits for the answer. */
-  readonly client: Client;
-}
-
-/** Whoever waits for an answer and may go away. */
-export interface Client {
-  readonly signal: AbortSignal;
-  readonly gone: Error | undefined;
-  whenGone(callback: (reason: Error) => void): () => void;
-}
-
-/** An attempt that failed. */
-export interface FailedAttempt {
-  readonly attempt: number;
-  readonly service: string | undefined;
-  readonly instance: string | undefined;
-  readonly status: number | undefined;
-  readonly error: unknown;
-}
-
-/** An answer, and who gave it. */
-export interface Answer {
-  readonly call: UpstreamCall;
-  readonly instance: string | undefined;
-}
-
-/** What the policy sees of an answer with a status of 500 or more. Holds the answer, in case it is the last word. */
-export class FailedAnswer extends UpstreamError {
-  readonly answer: Answer;
-  /** Milliseconds after which the upstream asks to be called again; undefined when it did not say. */
-  readonly retryAfter: number | undefined;
-
-  constructor(name: string, answer: Answer, retryable: boolean, retryAfter: number | undefined) {
-    super(name, `answered ${answer.call.status}`, { retryable });
-    this.answer = answer;
-    this.retryAfter = retryAfter;
-  }
-}
-
-/** What every request to an upstream needs. */
-export interface ProxyContext {
-  readonly registry: Resolver | undefined;
-  readonly upstreams: Upstreams;
-  readonly runtime: Runtime;
-  readonly onFailed: (route: string, failure: FailedAttempt) => void;
-}
-
-/** How many stale connections one call may meet; more of them tell of an upstream that fails. */
-const maxStale = 3;
-
-const idempotent: ReadonlySet<string> = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS', 'TRACE']);
+  type Answer,
+  FailedAnswer,
+  failedAnswer,
+  instancePermit,
+  isRepeatable,
+  maxStale,
+  type Outbound,
+  outcomeOf,
+  type ProxyContext,
+  tell,
+} from './attempt.ts';
+import { BodyStream } from './request-body.ts';
+import { type CallListener, type UpstreamCall, unanswered, wasStale } from './upstream-call.ts';
 
 /**
  * Send a request on; resolves at the answer's headers. Without a policy there is one attempt, and every answer is as
@@ -106,6 +34,7 @@ export async function send(context: ProxyContext, outbound: Outbound): Promise<A
   try {
     const answer: unknown = await outbound.policy.run((call) => attempts.underPolicy(call), {
       signal: outbound.client.signal,
+      deadline: outbound.client.deadline,
     });
     attempts.settle(answer);
     if (attempts.chose(answer) || answer instanceof Response) return answer;
@@ -116,6 +45,14 @@ export async function send(context: ProxyContext, outbound: Outbound): Promise<A
     if (last !== undefined) return last;
     throw error;
   }
+}
+
+/** One attempt. */
+interface Attempt {
+  readonly attempt: number;
+  readonly signal: AbortSignal | undefined;
+  /** From the instance's own breaker. */
+  readonly permit: Permit | undefined;
 }
 
 /** The attempts at one request. */
@@ -136,10 +73,8 @@ class Attempts {
     this.#name = outbound.target.service ?? outbound.target.origin;
   }
 
-  /** Whether the request may be made again although an upstream may have received it. */
   get #repeatable(): boolean {
-    const { method, body, upgrade } = this.#outbound;
-    return idempotent.has(method) && !(body instanceof BodyStream) && upgrade === undefined;
+    return isRepeatable(this.#outbound);
   }
 
   holds(failure: FailedAnswer): boolean {
@@ -173,9 +108,7 @@ class Attempts {
   }
 
   #failed(answer: Answer, attempt: number): FailedAnswer {
-    const { clock } = this.#context.runtime;
-    const wait = retryAfterOf(rawHeader(answer.call.rawHeaders, 'retry-after'), clock.wallTime());
-    const failure = new FailedAnswer(this.#name, answer, this.#repeatable, wait);
+    const failure = failedAnswer(this.#context, this.#outbound, answer);
     this.#held?.answer.call.discard();
     this.#held = this.#settled ? undefined : failure;
     if (this.#settled) answer.call.discard();
@@ -186,30 +119,61 @@ class Attempts {
   /** One attempt: pick, call, wait for the headers. */
   async once(attempt: number, signal?: AbortSignal): Promise<Answer> {
     const { target } = this.#outbound;
-    if (target.service === undefined) return this.#callInstance(target.origin, undefined, attempt, signal);
+    if (target.service !== undefined) return this.#chosen(target.service, attempt, signal);
+    const permit = instancePermit(this.#outbound, target.origin);
+    return this.#callInstance(target.origin, undefined, { attempt, signal, permit });
+  }
+
+  /** An instance whose own breaker lets it be called; when there is no other, the breaker has the last word. */
+  async #chosen(service: string, attempt: number, signal: AbortSignal | undefined): Promise<Answer> {
+    const passedOver = new Set<string>();
+    for (;;) {
+      const pick = await this.#pick(service, signal);
+      const { id, url } = pick.instance;
+      this.#tried.add(id);
+      let permit: Permit | undefined;
+      try {
+        permit = instancePermit(this.#outbound, id);
+      } catch (error) {
+        tell(pick, 'cancelled');
+        if (passedOver.has(id)) throw error;
+        passedOver.add(id);
+        continue;
+      }
+      return this.#callInstance(url, pick, { attempt, signal, permit });
+    }
+  }
+
+  #pick(service: string, signal: AbortSignal | undefined): ChosenInstance | Promise<ChosenInstance> {
     const { registry } = this.#context;
-    if (registry === undefined) throw new NoInstanceError(target.service, 'the router has no registry');
-    const options = signal === undefined ? undefined : { exclude: this.#tried, signal };
-    const picked = registry.pick(target.service, options);
-    const pick = picked instanceof Promise ? await picked : picked;
-    this.#tried.add(pick.instance.id);
-    return this.#callInstance(pick.instance.url, pick, attempt, signal);
+    if (registry === undefined) throw new NoInstanceError(service, 'the router has no registry');
+    const { only } = this.#outbound.target as { readonly only?: PickOptions['only'] };
+    const first = this.#tried.size === 0 && signal === undefined && only === undefined;
+    return registry.pick(service, first ? undefined : { exclude: this.#tried, only, signal });
   }
 
   async #callInstance(
     origin: string,
     pick: ChosenInstance | undefined,
-    attempt: number,
-    signal: AbortSignal | undefined,
+    { attempt, signal, permit }: Attempt,
   ): Promise<Answer> {
     const instance = pick?.instance.id ?? origin;
     try {
       const call = await this.#call(origin, pick, signal);
+      if (permit !== undefined) this.#tellBreaker(permit, { call, instance });
       return { call, instance };
     } catch (error) {
+      const givenUp = this.#outbound.client.gone ?? (signal?.aborted ? signal.reason : undefined);
+      if (givenUp === undefined) permit?.rejected(error);
+      else permit?.aborted(givenUp);
       if (this.#outbound.client.gone === undefined) this.#report(attempt, instance, error, undefined);
       throw error;
     }
+  }
+
+  #tellBreaker(permit: Permit, answer: Answer): void {
+    if (answer.call.status < 500) permit.resolved(answer.call);
+    else permit.rejected(failedAnswer(this.#context, this.#outbound, answer));
   }
 
   /** One call, and another one for each that met a connection which the upstream was just closing. */
@@ -219,9 +183,10 @@ class Attempts {
     signal: AbortSignal | undefined,
   ): Promise<UpstreamCall> {
     for (let repeats = 0; ; repeats += 1) {
-      const call = this.#begin(origin, pick);
+      const attempt = new AwaitedAnswer();
+      const call = this.#begin(origin, pick, attempt);
       try {
-        await this.#headersOf(call, signal);
+        await this.#headersOf(call, attempt.answered, signal);
         if (pick !== undefined) call.whenEnded((ending) => tell(pick, outcomeOf(ending, call.status)));
         return call;
       } catch (error) {
@@ -234,11 +199,11 @@ class Attempts {
     }
   }
 
-  #begin(origin: string, pick: ChosenInstance | undefined): UpstreamCall {
+  #begin(origin: string, pick: ChosenInstance | undefined, listener: CallListener): UpstreamCall {
     try {
-      const { timeouts } = this.#outbound;
-      const upstream = this.#context.upstreams.get(origin, timeouts.connect);
-      return upstream.call(this.#outbound);
+      const { timeouts, http2 } = this.#outbound;
+      const upstream = this.#context.upstreams.get(origin, timeouts.connect, http2);
+      return upstream.call(this.#outbound, listener);
     } catch (error) {
       // Our own line being full says nothing about the instance.
       if (pick !== undefined) tell(pick, error instanceof BulkheadFullError ? 'cancelled' : 'failure');
@@ -246,18 +211,22 @@ class Attempts {
     }
   }
 
-  async #headersOf(call: UpstreamCall, signal: AbortSignal | undefined): Promise<void> {
+  async #headersOf(
+    call: UpstreamCall,
+    answered: Promise<void>,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const forget = this.#outbound.client.whenGone((reason) => call.abandon(reason));
     call.whenEnded(forget);
     if (signal === undefined) {
-      await call.answered;
+      await answered;
       return;
     }
     const onAbort = (): void => call.abandon(signal.reason as Error);
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort, { once: true });
     try {
-      await call.answered;
+      await answered;
     } finally {
       signal.removeEventListener('abort', onAbort);
     }
@@ -275,24 +244,24 @@ class Attempts {
   }
 }
 
-/** Finish a pick. A fault in the registry must not reach the parser that called us. */
-function tell(pick: ChosenInstance, outcome: PickOutcome): void {
-  try {
-    pick.done(outcome);
-  } catch (error) {
-    warnOf(`the pick of ${pick.instance.service} threw`, error);
+/** A call's answer as a promise. */
+class AwaitedAnswer implements CallListener {
+  readonly answered: Promise<void>;
+  onAnswer!: () => void;
+  #refuse!: (error: Error) => void;
+
+  constructor() {
+    this.answered = new Promise((resolve, reject) => {
+      this.onAnswer = resolve;
+      this.#refuse = reject;
+    });
+    // Whoever awaits it may come later.
+    this.answered.catch(() => {});
   }
-}
 
-function outcomeOf(ending: CallEnding, status: number): PickOutcome {
-  if (status >= 500 || ending === 'failed') return 'failure';
-  return ending === 'complete' ? 'success' : 'cancelled';
-}
+  onNoAnswer(_call: UpstreamCall, error: Error): void {
+    this.#refuse(error);
+  }
 
-/** Milliseconds that `Retry-After` asks to wait, given in seconds or as a date; undefined when it says nothing. */
-export function retryAfterOf(value: string | undefined, wallTime: number): number | undefined {
-  if (value === undefined) return undefined;
-  if (/^\d{1,9}$/.test(value)) return Number(value) * 1_000;
-  const date = parseHttpDate(value);
-  return date === undefined ? undefined : Math.max(0, date - wallTime);
+  onEnd(): void {}
 }

@@ -1,61 +1,15 @@
-/** Giving answers: an upstream's, a `Response`, a problem. */
-import type { Clock } from '../core/clock.ts';
-import { UpstreamError } from '../core/errors.ts';
-import { messageOf } from '../core/holdfast-error.ts';
+/** Giving answers of our own: a `Response`, a problem. */
 import type { Door } from './door.ts';
 import type { HttpExchange } from './exchange.ts';
-import { type AddedHeaders, forwardableTrailers, responseHeaders } from './headers.ts';
+import type { AddedHeaders } from './headers.ts';
 import { type Problem, problemBody } from './problem.ts';
 import { type Patience, StallWatch } from './stall-watch.ts';
-import type { UpstreamCall } from './upstream-call.ts';
 
 /** Who takes nothing, in errors. */
 const taker = 'the client that takes the answer';
 
 /** How much of an answer is written at once. */
 const pieceBytes = 65_536;
-
-/**
- * Pass an upstream's answer on as it comes, no faster than the client takes it. A client that takes nothing for as long
- * as the upstream may be idle is given up, since it holds one of the upstream's connections.
- *
- * @throws UpstreamError when it has header fields that cannot be passed on; nothing is sent then.
- */
-export function relay(call: UpstreamCall, exchange: HttpExchange, via: string, clock: Clock): void {
-  const { door, response, record } = exchange;
-  record.status = call.status;
-  // A 204 has no length (RFC 9110, 8.6); a client that believed one would wait for bytes that are not to come.
-  const left = call.status === 204 ? new Set([...response.replaced, 'content-length']) : response.replaced;
-  const headers = responseHeaders(call.rawHeaders, left);
-  headers.push(...response.list, 'Via', via);
-  try {
-    door.begin(call.status, call.reason, headers);
-  } catch (error) {
-    call.abandon(new Error('the answer cannot be passed on'));
-    throw new UpstreamError(record.service ?? 'the upstream', messageOf(error), { cause: error });
-  }
-  if (!call.hasBody) door.flush();
-  const { idle } = call.request.timeouts;
-  const stall = new StallWatch({ clock, idle }, taker, (late) => call.abandon(late));
-  call.whenEnded(() => stall.end());
-  door.onDrain(() => {
-    stall.end();
-    call.resume();
-  });
-  call.attach({
-    data: (chunk) => {
-      record.bytes += chunk.length;
-      const more = door.write(chunk);
-      if (!more && !call.ended) stall.begin();
-      return more;
-    },
-    end: (trailers) => door.end(trailers.length === 0 ? undefined : forwardableTrailers(trailers)),
-    fail: (error) => {
-      record.error ??= exchange.gone === undefined ? error : undefined;
-      door.destroy();
-    },
-  });
-}
 
 /**
  * Give a Web-standard response as the answer, no faster than the client takes it; a client that takes nothing for too

@@ -54,10 +54,10 @@ export class BodyStream extends Readable {
    * @param limit bytes after which the stream fails with ProblemError 413.
    * @param patience how long the upstream may take nothing; then the stream fails with TimeoutError.
    */
-  constructor(source: Readable, limit: number | undefined, patience: Patience) {
+  constructor(source: Readable, limit: number, patience: Patience) {
     super({ highWaterMark: replayableBytes });
     this.#source = source;
-    this.#limit = limit ?? Number.POSITIVE_INFINITY;
+    this.#limit = limit;
     this.#stall = new StallWatch(patience, "the upstream that takes the request's body", (late) =>
       this.destroy(late),
     );

@@ -1,50 +1,40 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { constants, type ServerHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
-import { type Duration, milliseconds } from '../core/duration.ts';
+import { milliseconds } from '../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
-import { NotRunningError, ProblemError } from '../core/errors.ts';
-import { InFlight } from '../core/lifecycle.ts';
+import { ProblemError } from '../core/errors.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
 import { addressSet } from './addresses.ts';
+import { admissionRules } from './admission-rules.ts';
 import { type AdmissionRules, admit, type IncomingHead } from './admit.ts';
-import type { Door } from './door.ts';
-import { beginRecord, type ExchangeRecord, type Guard, HttpExchange } from './exchange.ts';
+import type { FailedAttempt, ProxyContext } from './attempt.ts';
+import type { Door, Upgradable } from './door.ts';
+import { type Guard, HttpExchange } from './exchange.ts';
+import { ExchangeRecord } from './exchange-record.ts';
+import type { RouteExplanation } from './explain.ts';
+import { hasNoRoute } from './find-route.ts';
 import { Upstreams } from './forward.ts';
-import { RouteTable } from './match.ts';
-import { NodeDoor, nodeHead, UpgradeDoor } from './node-door.ts';
-import {
-  closeConnections,
-  closeListener,
-  type ListenAddress,
-  type ListenOptions,
-  listenOn,
-  makeServer,
-  pendingReads,
-} from './node-server.ts';
-import type { FailedAttempt } from './proxy.ts';
-import { compileRoute, type Route } from './route.ts';
+import { healthAnswer } from './health.ts';
+import { Http2Door, http2Head } from './http2-door.ts';
+import type { Http2Handlers } from './http2-server.ts';
+import { explainRequest, type ImaginedRequest } from './imagined.ts';
+import { parseListenOptions } from './listen-options.ts';
+import { type HandedOver, NodeDoor, nodeHead, UpgradeDoor } from './node-door.ts';
+import type { ListenAddress, ListenOptions } from './node-server.ts';
+import { type RouteDefinition, RouteSet } from './route-set.ts';
 import type { RequestRouterEvents } from './router-events.ts';
+import { RouterLife, type RouterStopOptions } from './router-life.ts';
 import {
   parseRouterOptions,
   type RequestRouterOptions,
   type ResolvedRouterOptions,
   type RouteOptions,
 } from './router-options.ts';
-import { refuse, type ServeContext, serve, type Upgradable } from './serve.ts';
+import { RouterWorkers } from './router-workers.ts';
+import { answerWith, refuse, type ServeContext, serve } from './serve.ts';
 import { couldBeTunnel, serveAsPlain } from './upgrade.ts';
-import { WebDoor, webHead } from './web-door.ts';
-
-/** What `fetch` cannot know of a request. */
-export interface FetchInfo {
-  /** Address of the client. Default `unknown`. */
-  readonly clientAddress?: string | undefined;
-}
-
-/** Options of {@link RequestRouter.stop}. */
-export interface RouterStopOptions {
-  /** How long exchanges under way may take to end. Default 10 seconds. */
-  readonly timeout?: Duration | undefined;
-}
+import { type FetchInfo, WebDoor, webHead } from './web-door.ts';
 
 const owner = 'RequestRouter';
 
@@ -57,59 +47,60 @@ export class RequestRouter implements AsyncDisposable {
   readonly #options: ResolvedRouterOptions;
   readonly #runtime: Runtime;
   readonly #emitter: Emitter<RequestRouterEvents>;
-  readonly #inFlight: InFlight = new InFlight();
-  readonly #servers: Set<Server> = new Set();
-  readonly #tunnels: Set<Socket> = new Set();
+  readonly #life: RouterLife;
+  readonly #workers: RouterWorkers;
   readonly #upstreams: Upstreams;
+  readonly #mirrors: Upstreams;
   readonly #rules: AdmissionRules;
   readonly #guards: Guard[] = [];
   readonly #context: ServeContext;
-  #state: 'running' | 'draining' | 'stopped' = 'running';
-  #stopping: Promise<void> | undefined;
+  #routes: RouteSet;
+  #stopping: Promise<boolean> | undefined;
 
   /** @throws InvalidOptionsError naming each option that is not acceptable. */
   constructor(options: RequestRouterOptions = {}) {
     const parsed = parseRouterOptions(options);
-    const { name, limits, paths, registry, trustedProxies } = parsed;
+    const { name, limits, paths, registry } = parsed;
     this.#options = parsed;
     this.#runtime = resolveRuntime(parsed.runtime);
     this.#emitter = new Emitter('request-router', name, this.#runtime.telemetry);
+    const { clock } = this.#runtime;
     const denied = addressSet(owner, 'deniedUpstreams', parsed.deniedUpstreams);
-    this.#upstreams = new Upstreams({ ...limits, denied });
+    this.#upstreams = new Upstreams({ ...limits, denied, clock });
+    this.#mirrors = new Upstreams({ ...limits, denied, clock });
     // Its own id in it: several routers of the same name may stand in a row without a loop.
     const pseudonym = `${name}-${this.#runtime.id().slice(0, 8)}`;
-    const trusted = trustedProxies && addressSet(owner, 'trustedProxies', trustedProxies);
-    this.#rules = {
-      paths,
-      pseudonym,
-      maxHeaders: limits.headers,
-      maxBody: limits.body,
-      trustedProxies: trusted,
-      identityHeaders: parsed.identityHeaders,
-    };
+    this.#rules = admissionRules(parsed, pseudonym);
+    this.#life = new RouterLife(clock);
+    this.#workers = new RouterWorkers(this.#runtime, this, (exited) =>
+      this.#emitter.emit('workerExited', exited),
+    );
+    this.#routes = new RouteSet({ ...parsed, hasRegistry: registry !== undefined });
     this.#context = {
-      routes: new RouteTable(),
+      routes: this.#routes.table,
       guards: this.#guards,
-      proxy: {
-        registry,
-        upstreams: this.#upstreams,
-        runtime: this.#runtime,
-        onFailed: (route, failure) => this.#attemptFailed(route, failure),
+      proxy: this.#proxyContext(this.#upstreams, (route, failure) => this.#attemptFailed(route, failure)),
+      mirrors: {
+        // The outcome of a copy is told as a whole.
+        ...this.#proxyContext(this.#mirrors, () => {}),
+        onMirrored: (outcome) => this.#emitter.emit('mirrored', outcome),
       },
       paths,
       limits,
       via: `1.1 ${pseudonym}`,
-      onRefused: (record, status, reason) => {
-        if (!this.#emitter.wants('refused')) return;
-        const { method, path, route } = record;
-        this.#emitter.emit('refused', { method, path, route, status, reason });
-      },
+      clock,
+      refuse: (exchange, error) => refuse(this.#context, exchange.door, exchange.record, error, exchange),
+      onRefused: (record, status, reason) => this.#refused(record, status, reason),
     };
+  }
+
+  #proxyContext(upstreams: Upstreams, onFailed: ProxyContext['onFailed']): ProxyContext {
+    return { registry: this.#options.registry, upstreams, runtime: this.#runtime, onFailed };
   }
 
   /** Exchanges under way. */
   get active(): number {
-    return this.#inFlight.size;
+    return this.#life.inFlight.size;
   }
 
   /** Add guards that run for every route, in order, before the route's own. Returns this router. */
@@ -129,10 +120,32 @@ export class RequestRouter implements AsyncDisposable {
    * @throws InvalidOptionsError when the pattern or an option is not acceptable, or the pattern is declared already.
    */
   route(pattern: string, options: RouteOptions): this {
-    const { timeouts, registry } = this.#options;
-    const route: Route = compileRoute(pattern, options, timeouts, registry !== undefined);
-    this.#context.routes.add(pattern, route);
+    this.#routes.add(pattern, options);
     return this;
+  }
+
+  /**
+   * Put other routes in the place of all that there are, in one step: a request has the old routes or the new ones, and
+   * requests under way finish on those that they began with. A route that is declared as before stays the same one, with
+   * its policy and whatever it remembers. When one definition is not acceptable, nothing changes.
+   *
+   * @throws InvalidOptionsError naming each field that is not acceptable, such as `routes.3.pattern`.
+   */
+  replace(routes: readonly RouteDefinition[]): void {
+    const { set, changes } = this.#routes.replacedBy(routes);
+    this.#routes = set;
+    this.#context.routes = set.table;
+    this.#emitter.emit('replaced', changes);
+  }
+
+  /**
+   * What the router would do with a request, and why: the route, what it leads to, and which routes were near. Nothing
+   * is sent and no guard is asked, but functions of routes are called (those that give a service, a path, a policy, a
+   * key or a condition), and a service's instance is picked, without effect on balancing.
+   */
+  explain(request: Request | ImaginedRequest): Promise<RouteExplanation> {
+    const context = { ...this.#context, registry: this.#options.registry };
+    return explainRequest(context, request, this.#rules, this.#runtime);
   }
 
   /** Subscribe to an event; returns the function that ends the subscription. */
@@ -143,9 +156,17 @@ export class RequestRouter implements AsyncDisposable {
     return this.#emitter.on(event, listener);
   }
 
-  /** The door for a server of your own: `createServer(router.node)`. */
-  readonly node = (request: IncomingMessage, response: ServerResponse): void => {
-    this.#serveNode(request, response, false);
+  /**
+   * The door for a server of your own: `createServer(router.node)`.
+   *
+   * @param handOver what a framework knows of the request; see `holdfast/integrations/express` and `…/fastify`.
+   */
+  readonly node = (request: IncomingMessage, response: ServerResponse, handOver?: HandedOver): void => {
+    if (handOver?.unmatched !== undefined && this.#leadsNowhere(nodeHead(request, handOver))) {
+      handOver.unmatched();
+      return;
+    }
+    this.#serveNode(request, response, false, handOver);
   };
 
   /** The same for upgrades: `server.on('upgrade', router.upgrade)`. Without it a server of your own refuses them. */
@@ -155,8 +176,7 @@ export class RequestRouter implements AsyncDisposable {
       return;
     }
     const door = new UpgradeDoor(request, socket, head, this.#closing);
-    this.#tunnels.add(socket);
-    socket.once('close', () => this.#tunnels.delete(socket));
+    this.#life.addTunnel(socket);
     this.#serve(door, nodeHead(request), { socket, detach: () => door.detach() });
   };
 
@@ -170,82 +190,84 @@ export class RequestRouter implements AsyncDisposable {
   /**
    * Accept connections. May be called for several addresses.
    *
-   * @throws NotRunningError after stop; the system's error when the address cannot be had.
+   * @throws NotRunningError after stop; InvalidOptionsError; the system's error when the address cannot be had.
    */
-  async listen(options: ListenOptions): Promise<ListenAddress> {
-    this.#assertRunning();
+  async listen(given: ListenOptions): Promise<ListenAddress> {
+    this.#life.assertRunning();
+    const options = parseListenOptions(given);
+    const address = await this.#workers.listen(options.workers, () => this.#listenHere(options));
+    this.#emitter.emit('listening', { url: address.url });
+    return address;
+  }
+
+  #listenHere(options: ListenOptions): Promise<ListenAddress> {
     const handlers = {
       onRequest: (request: IncomingMessage, response: ServerResponse, waits: boolean): void =>
         this.#serveNode(request, response, waits),
       onUpgrade: this.upgrade,
+      onStream: this.#serveStream,
+      onSession: (session: ServerHttp2Session): void => this.#life.addSession(session),
     };
-    const server = makeServer(handlers, this.#options.limits.headerBytes, options.tls);
-    this.#servers.add(server);
-    try {
-      const address = await listenOn(server, options);
-      this.#emitter.emit('listening', { url: address.url });
-      return address;
-    } catch (error) {
-      this.#servers.delete(server);
-      this.#assertRunning();
-      throw error;
-    }
+    return this.#life.listen(handlers, this.#options.limits.headerBytes, options);
   }
 
   /**
    * Accept nothing new, let exchanges under way end, then close what is left. Idempotent and final. Requests that
-   * still arrive on open connections meanwhile are served, and their connections closed.
+   * still arrive on open connections meanwhile are served, and their connections closed. Stops all workers, too.
+   *
+   * @returns whether every exchange had ended by then.
    */
-  stop(options: RouterStopOptions = {}): Promise<void> {
-    this.#stopping ??= this.#stop(milliseconds(options.timeout ?? '10s', 'timeout'));
+  stop(options: RouterStopOptions = {}): Promise<boolean> {
+    this.#stopping ??= this.#stop(options);
     return this.#stopping;
   }
 
   /** The same as {@link RequestRouter.stop}. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.stop();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
   }
 
-  async #stop(timeout: number): Promise<void> {
-    this.#state = 'draining';
-    const closed = [...this.#servers].map(closeListener);
-    const drained = await this.#drain(timeout);
-    this.#state = 'stopped';
-    for (const server of this.#servers) closeConnections(server);
-    for (const socket of this.#tunnels) socket.destroy();
-    await this.#upstreams.destroy();
-    await Promise.all(closed);
+  async #stop({ grace = 0, timeout = '10s' }: RouterStopOptions): Promise<boolean> {
+    const times = { grace: milliseconds(grace, 'grace'), timeout: milliseconds(timeout, 'timeout') };
+    const release = (): Promise<unknown> => Promise.all([this.#upstreams.destroy(), this.#mirrors.destroy()]);
+    const both = await Promise.all([this.#life.stop(times, release), this.#workers.stop(times)]);
+    const drained = both.every(Boolean);
     this.#emitter.emit('stopped', { drained });
+    await this.#workers.stopped(drained);
+    return drained;
   }
 
-  /** Until nothing is under way, nor anything in the sockets that was sent before we looked. */
-  async #drain(timeout: number): Promise<boolean> {
-    const { clock } = this.#runtime;
-    const deadline = clock.now() + timeout;
-    do {
-      if (!(await this.#inFlight.drained(clock, Math.max(0, deadline - clock.now())))) return false;
-      await pendingReads();
-    } while (this.#inFlight.size > 0);
-    return true;
+  readonly #closing = (): boolean => this.#life.closing;
+
+  #serveNode(
+    request: IncomingMessage,
+    response: ServerResponse,
+    waits: boolean,
+    handOver?: HandedOver,
+  ): void {
+    const options = { waits, closing: this.#closing, read: handOver?.body?.bytes };
+    this.#serve(new NodeDoor(request, response, options), nodeHead(request, handOver), undefined);
   }
 
-  readonly #closing = (): boolean => this.#state !== 'running';
-
-  #assertRunning(): void {
-    if (this.#state !== 'running') throw new NotRunningError(owner, this.#state);
+  /** Whether a request is well-formed, but no route leads there. */
+  #leadsNowhere(head: IncomingHead): boolean {
+    try {
+      return hasNoRoute(this.#routes.table, head, admit(head, this.#rules));
+    } catch {
+      return false;
+    }
   }
 
-  #serveNode(request: IncomingMessage, response: ServerResponse, waits: boolean): void {
-    this.#serve(
-      new NodeDoor(request, response, { waits, closing: this.#closing }),
-      nodeHead(request),
-      undefined,
-    );
-  }
+  readonly #serveStream: Http2Handlers['onStream'] = (stream, rawHeaders, flags) => {
+    const head = http2Head(stream, rawHeaders, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
+    const tunnel = head.headers.has('upgrade');
+    const door = new Http2Door(stream, head.headers.has('expect'), tunnel);
+    this.#serve(door, head, tunnel ? door.upgradable : undefined);
+  };
 
   #serve(door: Door, head: IncomingHead, upgradable: Upgradable | undefined): void {
-    const leave = this.#inFlight.enter();
-    const record = beginRecord(this.#runtime.clock, head);
+    const leave = this.#life.inFlight.enter();
+    const record = new ExchangeRecord(this.#runtime.clock, head);
     let exchange: HttpExchange | undefined;
     let ended = false;
     door.onClosed((ending) => {
@@ -257,25 +279,31 @@ export class RequestRouter implements AsyncDisposable {
     // The client was gone before the request came to us.
     if (ended) return;
     try {
-      if (this.#state === 'stopped') throw new ProblemError(503, 'the router has stopped');
+      if (this.#life.state === 'stopped') throw new ProblemError(503, 'the router has stopped');
       exchange = new HttpExchange(door, head, admit(head, this.#rules), record, this.#runtime);
     } catch (error) {
       door.closeAfter();
       refuse(this.#context, door, record, error, undefined);
       return;
     }
-    void serve(this.#context, exchange, upgradable);
+    const { health } = this.#options;
+    const healthy = health && healthAnswer(health, exchange, this.#life.state);
+    if (healthy === undefined) serve(this.#context, exchange, upgradable);
+    else void answerWith(this.#context, exchange, healthy);
   }
 
   #finished(record: ExchangeRecord, exchange: HttpExchange | undefined): void {
+    // Nobody was answered: the client went away before.
+    if (record.status === 0) record.status = 499;
+    exchange?.finish();
     if (!this.#emitter.wants('finished')) return;
-    const { startedAt, status, ...rest } = record;
-    this.#emitter.emit('finished', {
-      ...rest,
-      status: status === 0 ? 499 : status,
-      duration: this.#runtime.clock.now() - startedAt,
-      requestId: exchange?.headers.get('x-request-id'),
-    });
+    record.finish(exchange?.headers.get('x-request-id'));
+    this.#emitter.emit('finished', record);
+  }
+
+  #refused({ method, path, route }: ExchangeRecord, status: number, reason: string): void {
+    if (this.#emitter.wants('refused'))
+      this.#emitter.emit('refused', { method, path, route, status, reason });
   }
 
   #attemptFailed(route: string, failure: FailedAttempt): void {

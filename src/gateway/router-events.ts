@@ -18,6 +18,12 @@ export interface RequestFinished {
   readonly bytes?: number | undefined;
   /** The request's `X-Request-Id`, if it came with one or a guard gave it one. */
   readonly requestId?: string | undefined;
+  /** The query as it came, without `?`. It may hold what is nobody's business. */
+  readonly query?: string | undefined;
+  /** Id of the trace that the request belongs to, if a guard set it. */
+  readonly traceId?: string | undefined;
+  /** Whether the client went away before its answer was whole. */
+  readonly aborted?: boolean | undefined;
   readonly error?: unknown;
 }
 
@@ -42,9 +48,39 @@ export interface UpstreamFailed {
   readonly error: unknown;
 }
 
+/** A copy of a request is done with: what a mirror answered, or why it did not. */
+export interface RequestMirrored {
+  readonly route: string;
+  readonly service: string | undefined;
+  /** Id of the instance that got it, or the origin of a fixed upstream; undefined when nobody did. */
+  readonly instance: string | undefined;
+  readonly status: number | undefined;
+  /** `BulkheadFullError` when it was left out because as many were under way as may be. */
+  readonly error: unknown;
+}
+
+/** The routes were replaced. */
+export interface RoutesReplaced {
+  /** Patterns of routes that are new, or declared in another way than before. */
+  readonly added: readonly string[];
+  /** Patterns of routes that are gone, or declared in another way than before. */
+  readonly removed: readonly string[];
+  /** How many routes stayed as they were, with all that they remember. */
+  readonly kept: number;
+}
+
 /** The router accepts connections. */
 export interface RouterListening {
   readonly url: string;
+}
+
+/** A worker process has ended. */
+export interface WorkerExited {
+  readonly pid: number;
+  readonly code: number | null;
+  readonly signal: string | null;
+  /** Milliseconds after which another one takes its place; undefined when none does. */
+  readonly restartIn: number | undefined;
 }
 
 /** The router has stopped. */
@@ -58,6 +94,9 @@ export interface RequestRouterEvents {
   readonly finished: RequestFinished;
   readonly refused: RequestRefused;
   readonly upstreamFailed: UpstreamFailed;
+  readonly mirrored: RequestMirrored;
+  readonly replaced: RoutesReplaced;
   readonly listening: RouterListening;
+  readonly workerExited: WorkerExited;
   readonly stopped: RouterStopped;
 }

@@ -8,11 +8,17 @@ import {
   runtimeOption,
   z,
 } from '../core/options.ts';
-import type { Policy } from '../core/policy.ts';
+import type { GateSet, Policy } from '../core/policy.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Resolver } from '../ports/resolver.ts';
+import { conditionsSchema, type RouteConditions } from './conditions.ts';
 import type { Exchange, Guard } from './exchange.ts';
+import { type HealthOptions, healthSchema, type ResolvedHealth } from './health.ts';
+import { mirrorSchema, type ResolvedMirror } from './mirror.ts';
 import type { PathRules } from './path.ts';
+import { redirectSchema } from './redirect.ts';
+import type { MirrorOptions, RedirectOptions, ServiceSubset, SplitShare, StickyKey } from './route-types.ts';
+import { splitSchema, stickySchema, subsetSchema } from './split.ts';
 import { defaultDeniedUpstreams } from './upstream-address.ts';
 
 /** Bounds on what the router takes in and holds. */
@@ -44,6 +50,11 @@ export interface UpstreamTimeouts {
   readonly firstByte?: Duration | undefined;
   /** Between two pieces of an answer's body, and for the client to take what has come of it. Default 5 minutes. */
   readonly idle?: Duration | undefined;
+  /**
+   * From the request's head to the answer's headers, all attempts together; upstreams learn what is left of it. Default:
+   * no limit.
+   */
+  readonly total?: Duration | undefined;
 }
 
 /** Options of {@link RequestRouter}. */
@@ -62,6 +73,14 @@ export interface RequestRouterOptions {
   readonly paths?: Partial<PathRules> | undefined;
   /** For every route that has none of its own. */
   readonly timeouts?: UpstreamTimeouts | undefined;
+  /** Guards that routes may name, so that routes can be data. Default: none. */
+  readonly guards?: Readonly<Record<string, Guard>> | undefined;
+  /** Policies that routes may name. Default: none. */
+  readonly policies?: Readonly<Record<string, Policy | PolicyChoice>> | undefined;
+  /** Functions that answer, which routes may name. Default: none. */
+  readonly handlers?: Readonly<Record<string, RouteHandler>> | undefined;
+  /** Endpoints that tell whether the router lives and is ready: true, or options. Default false: none. */
+  readonly health?: boolean | HealthOptions | undefined;
   readonly limits?: RouterLimits | undefined;
   readonly runtime?: Partial<Runtime> | undefined;
 }
@@ -79,29 +98,65 @@ export interface ComposePart {
   readonly timeout?: Duration | undefined;
 }
 
-/** What to do with the requests of a route. Exactly one of `service`, `url`, `compose` and `handle`. */
+/** Answers requests. */
+export type RouteHandler = (exchange: Exchange) => Response | Promise<Response>;
+
+/** Gives each request its policy, or none. */
+export type PolicyChoice = (exchange: Exchange) => Policy | undefined;
+
+/**
+ * What to do with the requests of a route. Exactly one of `service`, `url`, `split`, `compose`, `redirect` and
+ * `handle`. All but functions and policies can come from JSON or YAML; those can be named, see `guards`, `policies` and
+ * `handlers` of the router.
+ */
 export interface RouteOptions {
+  /** What the request has to have besides the pattern. Default: nothing. */
+  readonly when?: RouteConditions | undefined;
+  /** Routes with a higher one come before all others, however specific those are. A whole number. Default 0. */
+  readonly priority?: number | undefined;
   /** Forward to an instance of this service. */
   readonly service?: string | ((exchange: Exchange) => string) | undefined;
   /** Forward to this origin, such as `http://127.0.0.1:3000`. */
   readonly url?: string | undefined;
+  /** Only these instances of the service. Default: all. */
+  readonly subset?: ServiceSubset | undefined;
+  /** Forward to one of several services, subsets or origins, by weight. */
+  readonly split?: readonly SplitShare[] | undefined;
+  /** By what requests are kept to one way of a split. Default: by nothing, each goes by chance. */
+  readonly sticky?: StickyKey | undefined;
+  /** A second upstream that gets a copy of what is forwarded. Default: none. */
+  readonly mirror?: MirrorOptions | undefined;
+  /** Send the client elsewhere: a path, an address, or what of the address is to change. */
+  readonly redirect?: string | RedirectOptions | undefined;
   /** Answer with one JSON object made of several services' answers. */
   readonly compose?: Readonly<Record<string, string | ComposePart>> | undefined;
-  /** Answer here. */
-  readonly handle?: ((exchange: Exchange) => Response | Promise<Response>) | undefined;
+  /** Answer here: a function, or the name of one. */
+  readonly handle?: RouteHandler | string | undefined;
   /** The upstream's path: a template such as `/v2/orders/{id}`, where `{*}` is the wildcard's part, or a function. */
   readonly rewrite?: string | ((exchange: Exchange) => string) | undefined;
   /** Taken off the front of the path; upstreams learn it as X-Forwarded-Prefix. */
   readonly stripPrefix?: string | undefined;
-  /** Run after the router's own guards, in order. Default: none. */
-  readonly guards?: readonly Guard[] | undefined;
-  /** Each attempt runs under it, until the answer's headers. Default: one attempt. */
-  readonly policy?: Policy | ((exchange: Exchange) => Policy | undefined) | undefined;
+  /** Put in front of the path, after `stripPrefix`; with it, one prefix takes the place of another. */
+  readonly addPrefix?: string | undefined;
+  /** Run after the router's own guards, in order: functions, or names of guards. Default: none. */
+  readonly guards?: readonly (Guard | string)[] | undefined;
+  /** Each attempt runs under it, until the answer's headers: one, its name, or a function. Default: one attempt. */
+  readonly policy?: Policy | PolicyChoice | string | undefined;
   readonly timeouts?: UpstreamTimeouts | undefined;
   /** Whether the client's Host goes on to the upstream. Default: true for `service`, false for `url`. */
   readonly preserveHost?: boolean | undefined;
   /** Whether WebSocket and other upgrades may pass. Default false: such requests are treated as plain ones. */
   readonly upgrade?: boolean | undefined;
+  /**
+   * A breaker for each instance, by `service/id` or origin, such as `CircuitBreakers`: an instance whose breaker is open
+   * is passed over; when all are, the answer is 503. Each attempt counts. Default: none.
+   */
+  readonly instanceBreakers?: GateSet | undefined;
+  /**
+   * Whether the upstream speaks HTTP/2, as gRPC needs it: without asking over `http:`, by ALPN over `https:`. Default
+   * false. Such a route passes no upgrades.
+   */
+  readonly http2?: boolean | undefined;
 }
 
 const atLeast = (minimum: number, fallback: number): z.ZodDefault<z.ZodInt> =>
@@ -133,6 +188,7 @@ export interface GivenTimeouts {
   readonly connect?: number | undefined;
   readonly firstByte?: number | undefined;
   readonly idle?: number | undefined;
+  readonly total?: number | undefined;
 }
 
 const timeoutsSchema = z
@@ -140,6 +196,7 @@ const timeoutsSchema = z
     connect: durationOption().optional(),
     firstByte: durationOption().optional(),
     idle: durationOption().optional(),
+    total: durationOption().optional(),
   })
   .default({});
 
@@ -152,11 +209,24 @@ export interface ResolvedRouterOptions {
   readonly deniedUpstreams: readonly string[];
   readonly paths: PathRules;
   readonly timeouts: GivenTimeouts;
+  readonly guards: Readonly<Record<string, Guard>>;
+  readonly policies: Readonly<Record<string, Policy | PolicyChoice>>;
+  readonly handlers: Readonly<Record<string, RouteHandler>>;
+  readonly health: ResolvedHealth | undefined;
   readonly limits: ResolvedLimits;
   readonly runtime?: Partial<Runtime> | undefined;
 }
 
 const headerName = z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/, { error: 'the name of a header' });
+
+const givenName = nameOption();
+
+const guardOption = functionOption<Guard>('a guard (a function)');
+
+const policyOption = z.custom<Policy | PolicyChoice>(
+  (value) => typeof value === 'function' || typeof (value as Partial<Policy> | null)?.run === 'function',
+  { error: 'a policy, or a function of the exchange that gives one' },
+);
 
 const routerSchema = z.strictObject({
   registry: methodsOption<Resolver>('a registry', 'pick').optional(),
@@ -171,6 +241,10 @@ const routerSchema = z.strictObject({
     })
     .prefault({}),
   timeouts: timeoutsSchema,
+  guards: z.record(givenName, guardOption).default({}),
+  policies: z.record(givenName, policyOption).default({}),
+  handlers: z.record(givenName, functionOption<RouteHandler>()).default({}),
+  health: healthSchema.prefault(false),
   limits: limitsSchema.prefault({}),
   runtime: runtimeOption(),
 });
@@ -196,29 +270,36 @@ const partSchema = z.strictObject({
 const partName = z.string().regex(/^(?!__proto__$)[\w-]+$/, { error: 'a name of letters, digits, _ and -' });
 
 /** A route's options, checked. */
-export interface ResolvedRouteOptions extends Omit<RouteOptions, 'compose' | 'timeouts' | 'guards'> {
+export interface ResolvedRouteOptions
+  extends Omit<RouteOptions, 'compose' | 'timeouts' | 'guards' | 'mirror'> {
+  readonly mirror?: ResolvedMirror | undefined;
   readonly compose?: Readonly<Record<string, string | ResolvedPart>> | undefined;
   readonly timeouts: GivenTimeouts;
-  readonly guards: readonly Guard[];
+  readonly guards: readonly (Guard | string)[];
 }
 
 const routeSchema = z.strictObject({
+  when: conditionsSchema.optional(),
+  priority: z.int().optional(),
   service: z.union([nameOption(), functionOption<(exchange: Exchange) => string>()]).optional(),
   url: z.string().optional(),
+  subset: subsetSchema.optional(),
+  split: splitSchema.optional(),
+  sticky: stickySchema.optional(),
+  mirror: mirrorSchema.optional(),
+  redirect: redirectSchema.optional(),
   compose: z.record(partName, z.union([z.string(), partSchema])).optional(),
-  handle: functionOption<NonNullable<RouteOptions['handle']>>().optional(),
+  handle: z.union([functionOption<RouteHandler>(), givenName]).optional(),
   rewrite: z.union([z.string().startsWith('/'), functionOption<(exchange: Exchange) => string>()]).optional(),
   stripPrefix: z.string().startsWith('/').optional(),
-  guards: z.array(functionOption<Guard>('a guard (a function)')).default([]),
-  policy: z
-    .custom<Policy | ((exchange: Exchange) => Policy | undefined)>(
-      (value) => typeof value === 'function' || typeof (value as Partial<Policy> | null)?.run === 'function',
-      { error: 'a policy, or a function of the exchange that gives one' },
-    )
-    .optional(),
+  addPrefix: z.string().startsWith('/').optional(),
+  guards: z.array(z.union([guardOption, givenName])).default([]),
+  policy: z.union([policyOption, givenName]).optional(),
   timeouts: timeoutsSchema,
   preserveHost: z.boolean().optional(),
   upgrade: z.boolean().optional(),
+  http2: z.boolean().optional(),
+  instanceBreakers: methodsOption<GateSet>('breakers by key, such as CircuitBreakers', 'for').optional(),
 });
 
 /** @throws InvalidOptionsError naming each option that is not acceptable. */

@@ -1,114 +1,163 @@
 /** One exchange from its route to its answer. */
-import type { Readable } from 'node:stream';
 import { ProblemError, RateLimitedError } from '../core/errors.ts';
 import { HoldfastError, messageOf } from '../core/holdfast-error.ts';
 import { warnOf } from '../core/log.ts';
 import { composeAnswer } from './compose.ts';
-import type { Door } from './door.ts';
-import type { ExchangeRecord, Guard, HttpExchange } from './exchange.ts';
-import type { Match, RouteTable } from './match.ts';
-import { outboundHeaders, outboundPath } from './outbound.ts';
-import type { PathRules } from './path.ts';
+import { keepDeadline } from './deadline.ts';
+import type { Door, Upgradable } from './door.ts';
+import type { Guard, HttpExchange } from './exchange.ts';
+import type { ExchangeRecord } from './exchange-record.ts';
+import { type FoundRoute, findRoute, noRoute } from './find-route.ts';
+import { type ForwardContext, forward, headersFor, patienceOf } from './forwarding.ts';
+import type { RouteTable } from './match.ts';
 import { problemOf } from './problem.ts';
-import { type Outbound, type ProxyContext, send, type Target } from './proxy.ts';
-import { relay, sendProblem, sendResponse } from './relay.ts';
-import { BodyStream, readUpTo, replayableBytes } from './request-body.ts';
+import { send } from './proxy.ts';
+import { sendProblem, sendResponse } from './relay.ts';
 import type { Route } from './route.ts';
-import type { ResolvedLimits } from './router-options.ts';
-import type { Patience } from './stall-watch.ts';
-import { joinConnections, requestedProtocol, type UpgradeRequest } from './upgrade.ts';
+import type { RouteHandler } from './router-options.ts';
+import { chooseShare } from './split.ts';
 
 /** What serving needs of the router. */
-export interface ServeContext {
-  readonly routes: RouteTable<Route>;
+export interface ServeContext extends ForwardContext {
+  /** Replaced as a whole. */
+  routes: RouteTable<Route>;
   readonly guards: readonly Guard[];
-  readonly proxy: ProxyContext;
-  readonly paths: PathRules;
-  readonly limits: ResolvedLimits;
-  /** This router's entry in `Via`. */
-  readonly via: string;
   readonly onRefused: (record: ExchangeRecord, status: number, reason: string) => void;
 }
 
-/** A connection that could be switched to another protocol, if the route lets it. */
-export type Upgradable = Pick<UpgradeRequest, 'socket' | 'detach'>;
+/** What a function of the exchange may give for a service's name: it may have been made of what a client sent. */
+const serviceName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 /** Serve an exchange. Never rejects: what goes wrong becomes the answer. */
-export async function serve(
+export function serve(
   context: ServeContext,
   exchange: HttpExchange,
   upgradable: Upgradable | undefined,
-): Promise<void> {
+): void {
   try {
-    const { route, params, preflight } = findRoute(context.routes, exchange);
+    const found = findRoute(context.routes, exchange);
+    const { route } = found;
     exchange.route = route.pattern;
-    exchange.params = params;
+    exchange.params = found.params;
     exchange.record.route = route.pattern;
-    const patience = patienceOf(context, route);
-    if (await guarded(exchange, context.guards, patience)) return;
-    if (preflight) throw methodNotAllowed(context.routes, exchange);
-    if (await guarded(exchange, route.guards, patience)) return;
-    const response = await answer(context, exchange, route, upgradable);
-    if (response !== undefined) await sendResponse(exchange, response, patience);
+    if (context.guards.length + route.guards.length > 0) {
+      exchange.serveRest = (copy) => serveCopy(context, copy, found, exchange.step);
+    }
+    void serveRoute(context, exchange, found, 0, upgradable);
   } catch (error) {
     refuse(context, exchange.door, exchange.record, error, exchange);
   }
 }
 
-interface FoundRoute extends Match<Route> {
-  /** Whether it was found for the method that a CORS preflight asks about. */
-  readonly preflight: boolean;
-}
-
-function findRoute(routes: RouteTable<Route>, exchange: HttpExchange): FoundRoute {
-  const { method, host, path, headers } = exchange;
-  const match = routes.find(method, host, path);
-  if (match !== undefined) return { ...match, preflight: false };
-  const asked = method === 'OPTIONS' ? headers.get('access-control-request-method') : undefined;
-  const preflight = asked === undefined ? undefined : routes.find(asked, host, path);
-  if (preflight !== undefined) return { ...preflight, preflight: true };
-  throw methodNotAllowed(routes, exchange);
-}
-
-function methodNotAllowed(routes: RouteTable<Route>, { host, path, method }: HttpExchange): ProblemError {
-  const methods = routes.methodsOf(host, path);
-  if (methods.length === 0) return new ProblemError(404, 'no route leads here');
-  const allow = methods.join(', ');
-  return new ProblemError(405, `${method} is not among ${allow}`, { headers: { allow } });
-}
-
-/** Run guards in order; true when one has answered. */
-async function guarded(
+/** Give an answer to an exchange that is not for a route. */
+export async function answerWith(
+  context: ServeContext,
   exchange: HttpExchange,
-  guards: readonly Guard[],
-  patience: Patience,
-): Promise<boolean> {
-  for (const guard of guards) {
-    const result = guard(exchange);
-    // A guard that answers at once costs no turn of the microtask queue.
-    const response = result instanceof Promise ? await result : result;
-    if (!(response instanceof Response)) continue;
-    await sendResponse(exchange, response, patience);
-    return true;
+  response: Response | Promise<Response>,
+): Promise<void> {
+  try {
+    await sendResponse(exchange, await response, { clock: context.clock, idle: 30_000 });
+  } catch (error) {
+    refuse(context, exchange.door, exchange.record, error, exchange);
   }
-  return false;
 }
 
-/** Answer by what the route leads to: resolves to the answer that is still to be given, if there is one. */
-async function answer(
+async function serveCopy(
+  context: ServeContext,
+  copy: HttpExchange,
+  found: FoundRoute<Route>,
+  from: number,
+): Promise<void> {
+  try {
+    await serveRoute(context, copy, found, from, undefined);
+  } catch (error) {
+    refuse(context, copy.door, copy.record, error, copy);
+  }
+}
+
+/**
+ * Go on at once for as long as nothing has to be awaited: most requests need no promise.
+ *
+ * @param from how many guards are left out, because they were asked already.
+ */
+function serveRoute(
+  context: ServeContext,
+  exchange: HttpExchange,
+  found: FoundRoute<Route>,
+  from: number,
+  upgradable: Upgradable | undefined,
+): Promise<void> | undefined {
+  const { route } = found;
+  const all = guardsOf(context, found);
+  for (let step = from; step < all.length; step += 1) {
+    exchange.step += 1;
+    const result = all[step]!(exchange);
+    if (!(result instanceof Promise) && !(result instanceof Response)) continue;
+    return guardedLater(context, exchange, found, { result, next: step + 1, upgradable });
+  }
+  if (found.preflight) throw noRoute(context.routes, exchange);
+  const response = answer(context, exchange, route, upgradable);
+  return response === undefined ? undefined : answerLater(context, exchange, route, response);
+}
+
+/** The guards of a preflight without a route of its own are the router's: one of them may answer it. */
+function guardsOf({ guards }: ServeContext, { route, preflight }: FoundRoute<Route>): readonly Guard[] {
+  if (route.guards.length === 0 || preflight) return guards;
+  return guards.length === 0 ? route.guards : [...guards, ...route.guards];
+}
+
+/** Where serving goes on when a guard has decided. */
+interface Later {
+  readonly result: ReturnType<Guard>;
+  readonly next: number;
+  readonly upgradable: Upgradable | undefined;
+}
+
+async function guardedLater(
+  context: ServeContext,
+  exchange: HttpExchange,
+  found: FoundRoute<Route>,
+  { result, next, upgradable }: Later,
+): Promise<void> {
+  try {
+    const response = await result;
+    if (response instanceof Response) {
+      await sendResponse(exchange, response, patienceOf(context, found.route));
+    } else {
+      await serveRoute(context, exchange, found, next, upgradable);
+    }
+  } catch (error) {
+    refuse(context, exchange.door, exchange.record, error, exchange);
+  }
+}
+
+async function answerLater(
+  context: ServeContext,
+  exchange: HttpExchange,
+  route: Route,
+  response: Promise<Response | undefined>,
+): Promise<void> {
+  try {
+    const given = await response;
+    if (given !== undefined) await sendResponse(exchange, given, patienceOf(context, route));
+  } catch (error) {
+    refuse(context, exchange.door, exchange.record, error, exchange);
+  }
+}
+
+/** Answer by what the route leads to; a promise of the answer that is still to be given, if there is one. */
+function answer(
   context: ServeContext,
   exchange: HttpExchange,
   route: Route,
   upgradable: Upgradable | undefined,
-): Promise<Response | undefined> {
+): Promise<Response | undefined> | undefined {
   const { destination } = route;
   switch (destination.kind) {
-    case 'handle': {
-      const response = await destination.handle(exchange);
-      if (response === undefined) throw new TypeError('the handler of a route gave no Response');
-      return response;
-    }
+    case 'handle':
+      return handled(exchange, destination.handle);
     case 'compose':
+      keepDeadline(exchange, context.clock, route.total);
       return composeAnswer(exchange, destination.parts, {
         clock: context.proxy.runtime.clock,
         send: (outbound) => send(context.proxy, outbound),
@@ -117,83 +166,33 @@ async function answer(
         timeouts: route.timeouts,
         maxPart: context.limits.part,
       });
+    case 'redirect': {
+      const { status, locate } = destination.redirect;
+      return Promise.resolve(new Response(null, { status, headers: { location: locate(exchange) } }));
+    }
+    case 'split': {
+      const target = chooseShare(destination.split, exchange, context.proxy.runtime.random);
+      exchange.record.service = target.service;
+      return forward(context, exchange, route, target, upgradable);
+    }
     case 'service': {
-      const { service } = destination;
+      const { service, only } = destination;
       const name = typeof service === 'function' ? service(exchange) : service;
-      if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name)) {
+      if (typeof service === 'function' && !serviceName.test(name)) {
         throw new ProblemError(400, 'the request asks for no acceptable service');
       }
       exchange.record.service = name;
-      return forward(context, exchange, route, { service: name }, upgradable);
+      return forward(context, exchange, route, { service: name, only }, upgradable);
     }
     case 'origin':
       return forward(context, exchange, route, { origin: destination.origin }, upgradable);
   }
 }
 
-async function forward(
-  context: ServeContext,
-  exchange: HttpExchange,
-  route: Route,
-  target: Target,
-  upgradable: Upgradable | undefined,
-): Promise<Response | undefined> {
-  const protocol = route.upgrade && upgradable !== undefined ? requestedProtocol(exchange) : undefined;
-  const outbound: Outbound = {
-    route: route.pattern,
-    target,
-    method: exchange.method,
-    path: outboundPath(exchange, route.change, context.paths),
-    headers: headersFor(context, exchange, route),
-    body: await bodyOf(exchange, context.limits.body, patienceOf(context, route)),
-    upgrade: protocol,
-    policy: route.policyFor(exchange),
-    timeouts: route.timeouts,
-    onHints: (hints) => exchange.door.hint(hints.map((part) => part.toString('latin1'))),
-    client: exchange,
-  };
-  const given = await send(context.proxy, outbound);
-  if (given instanceof Response) return given;
-  exchange.record.instance = given.instance;
-  if (protocol !== undefined && upgradable !== undefined && given.call.socket !== undefined) {
-    joinConnections(exchange, given.call, { ...upgradable, protocol });
-  } else {
-    relay(given.call, exchange, context.via, context.proxy.runtime.clock);
-  }
-  return undefined;
-}
-
-function patienceOf(context: ServeContext, route: Route): Patience {
-  return { clock: context.proxy.runtime.clock, idle: route.timeouts.idle };
-}
-
-function headersFor(context: ServeContext, exchange: HttpExchange, route: Route): string[] {
-  return outboundHeaders(exchange, {
-    ownHost: route.ownHost,
-    via: context.via,
-    prefix: route.change.stripPrefix,
-  });
-}
-
-/** The body to send on: whole when it is short, so that it can be sent again, otherwise as it comes. */
-async function bodyOf(
-  exchange: HttpExchange,
-  limit: number | undefined,
-  patience: Patience,
-): Promise<Buffer | Readable | null> {
-  const { door, bodyLength, wholeBody } = exchange;
-  if (wholeBody !== undefined) return wholeBody;
-  if (bodyLength === 0) return null;
-  door.proceed();
-  if (bodyLength !== undefined && bodyLength <= replayableBytes) {
-    return readUpTo(door.body(), bodyLength, replayableBytes);
-  }
-  const stream = new BodyStream(door.body(), limit, patience);
-  // A client that sends too much, or not enough, must not count against the upstream, nor open its breaker.
-  stream.once('error', (error) => {
-    if (error instanceof ProblemError) exchange.giveUp(error);
-  });
-  return stream;
+async function handled(exchange: HttpExchange, handle: RouteHandler): Promise<Response> {
+  const response = await handle(exchange);
+  if (response === undefined) throw new TypeError('the handler of a route gave no Response');
+  return response;
 }
 
 /** Answer with what went wrong. */

@@ -1,20 +1,16 @@
 import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { UpstreamError } from '../core/errors.ts';
+import type { Upgradable } from './door.ts';
 import type { HttpExchange } from './exchange.ts';
 import { rawHeader, responseHeaders } from './headers.ts';
 import type { UpstreamCall } from './upstream-call.ts';
 
-/** A client's connection that asks to speak another protocol, such as WebSocket. */
-export interface UpgradeRequest {
+/** A client's connection that asks to speak another protocol. */
+export interface UpgradeRequest extends Upgradable {
   /** What it asks for, such as `websocket`. */
   readonly protocol: string;
-  /** The bare connection. */
-  readonly socket: Duplex;
-  /** Takes the connection out of the hands of the HTTP response; gives what the client sent behind its request. */
-  readonly detach: () => Buffer;
 }
 
 /**
@@ -33,7 +29,8 @@ export function joinConnections(exchange: HttpExchange, call: UpstreamCall, upgr
   const client = upgrade.socket;
   const early = upgrade.detach();
   exchange.record.status = call.status;
-  client.write(switchingHead(call, spoken), 'latin1');
+  if (upgrade.agree === undefined) client.write(switchingHead(call, spoken), 'latin1');
+  else upgrade.agree(responseHeaders(call.rawHeaders, onlyOverHttp1));
   if (early.length > 0) upstream.write(early);
   for (const [side, other] of [
     [client, upstream],
@@ -54,6 +51,9 @@ function switchingHead(call: UpstreamCall, protocol: string): string {
   for (let index = 0; index < fields.length; index += 2) head += `${fields[index]}: ${fields[index + 1]}\r\n`;
   return `${head}\r\n`;
 }
+
+/** Answers a key that an HTTP/2 client has not sent. */
+const onlyOverHttp1: ReadonlySet<string> = new Set(['sec-websocket-accept']);
 
 /** What a request asks to switch to; undefined when it asks for nothing, or for more than one thing. */
 export function requestedProtocol(exchange: HttpExchange): string | undefined {

@@ -22,8 +22,10 @@ export interface UpstreamRequest {
   /** The protocol to switch to, such as `websocket`. */
   readonly upgrade: string | undefined;
   readonly timeouts: ForwardTimeouts;
-  /** Takes 103 Early Hints. */
-  readonly onHints?: ((headers: readonly Buffer[]) => void) | undefined;
+  /** What to send behind the body, where the upstream's protocol can; asked once the body is over. */
+  readonly trailers?: (() => readonly (readonly [string, string])[]) | undefined;
+  /** Takes 103 Early Hints, as a flat list. */
+  readonly hintsTo?: { hint(headers: readonly string[]): void } | undefined;
 }
 
 /** Takes an answer's body. */
@@ -34,6 +36,16 @@ export interface BodySink {
   end(trailers: readonly Buffer[]): void;
   /** The body broke off. */
   fail(error: Error): void;
+}
+
+/** Is told what becomes of a call; each at most once, and only one of the first two. Must not throw. */
+export interface CallListener {
+  /** The answer's headers are there. A sink may be attached at once. */
+  onAnswer(call: UpstreamCall): void;
+  /** There will be no answer. */
+  onNoAnswer(call: UpstreamCall, error: Error): void;
+  /** It is over, answered or not; before `onNoAnswer`. */
+  onEnd(call: UpstreamCall, ending: CallEnding): void;
 }
 
 /** Who counts the calls to an origin. */
@@ -51,13 +63,15 @@ export interface UsedConnection {
 /** How a call ended: its answer came whole, it failed, or we gave it up. */
 export type CallEnding = 'complete' | 'failed' | 'abandoned';
 
+const unknownConnection: UsedConnection = { served: 0 };
+
+const noChunks: Buffer[] = [];
+
 /** How much of an answer is taken in before anybody wants it. */
 const heldBytes = 65_536;
 
-/** One call, and the handler that undici reports to: resolves at the answer's headers and holds the body until a sink is attached. */
+/** One call, and the handler that undici reports to. It holds the body until a sink is attached. */
 export class UpstreamCall {
-  /** Settles at the answer's headers, rejects when there are none. */
-  readonly answered: Promise<UpstreamCall>;
   status = 0;
   reason = '';
   rawHeaders: readonly Buffer[] = [];
@@ -70,35 +84,33 @@ export class UpstreamCall {
   /** Whether it was written on, or was to be written on, a connection that had served another request before. */
   reused = false;
   /** The connection that it is given to. */
-  connection: UsedConnection = { served: 0 };
+  connection: UsedConnection = unknownConnection;
   readonly request: UpstreamRequest;
   readonly #counter: CallCounter;
-  #answer!: (call: UpstreamCall) => void;
-  #refuse!: (error: Error) => void;
+  readonly #listener: CallListener;
+  #answered = false;
   #abort: ((error?: Error) => void) | undefined;
   #abandoned: Error | undefined;
   #resume: (() => void) | undefined;
-  #chunks: Buffer[] = [];
+  #chunks = noChunks;
   #held = 0;
   #sink: BodySink | undefined;
   #trailers: readonly Buffer[] = [];
   #failure: Error | undefined;
   #ending: CallEnding | undefined;
-  readonly #onEnded: ((ending: CallEnding) => void)[] = [];
+  #onEnded: ((ending: CallEnding) => void)[] | undefined;
 
-  constructor(counter: CallCounter, request: UpstreamRequest) {
+  constructor(counter: CallCounter, request: UpstreamRequest, listener: CallListener) {
     this.#counter = counter;
+    this.#listener = listener;
     this.request = request;
-    this.answered = new Promise((resolve, reject) => {
-      this.#answer = resolve;
-      this.#refuse = reject;
-    });
   }
 
   /** Be told how the call ended; at once if it has. The callback must not throw. */
   whenEnded(callback: (ending: CallEnding) => void): void {
-    if (this.#ending === undefined) this.#onEnded.push(callback);
-    else callback(this.#ending);
+    if (this.#ending !== undefined) callback(this.#ending);
+    else if (this.#onEnded === undefined) this.#onEnded = [callback];
+    else this.#onEnded.push(callback);
   }
 
   /** Whether it has ended. */
@@ -135,12 +147,13 @@ export class UpstreamCall {
   attach(sink: BodySink): void {
     this.#sink = sink;
     const chunks = this.#chunks;
-    this.#chunks = [];
+    this.#chunks = noChunks;
+    const paused = this.#held >= heldBytes;
     let more = true;
     for (const chunk of chunks) more = sink.data(chunk);
     if (this.#failure !== undefined) sink.fail(this.#failure);
     else if (this.#ending === 'complete') sink.end(this.#trailers);
-    else if (more) this.resume();
+    else if (more && paused) this.resume();
   }
 
   /** Go on after a sink asked to pause. Never call it from within a sink. */
@@ -172,7 +185,7 @@ export class UpstreamCall {
 
   onHeaders(status: number, headers: Buffer[], resume: () => void, reason: string): boolean {
     if (status < 200) {
-      if (status === 103) this.request.onHints?.(headers);
+      if (status === 103) this.request.hintsTo?.hint(headers.map((part) => part.toString('latin1')));
       return true;
     }
     // Thrown, it ends the call with its connection.
@@ -181,15 +194,20 @@ export class UpstreamCall {
     this.reason = reason;
     this.rawHeaders = headers;
     this.#resume = resume;
-    this.#answer(this);
-    // A 304 may announce the length of what it does not send; undici takes that for a body that broke off.
-    if (status === 304) this.#settle('complete');
+    this.#answer();
+    // A 304 may announce the length of what it does not send, and a 204 may do so wrongly; undici takes that for a body
+    // that broke off. The client knows the answer to be whole, and may have asked for something else on its connection.
+    if (status === 304 || status === 204) {
+      this.#settle('complete');
+      this.#sink?.end([]);
+    }
     return true;
   }
 
   onData(chunk: Buffer): boolean {
     if (this.#sink !== undefined) return this.#sink.data(chunk);
-    this.#chunks.push(chunk);
+    if (this.#chunks === noChunks) this.#chunks = [chunk];
+    else this.#chunks.push(chunk);
     this.#held += chunk.length;
     return this.#held < heldBytes;
   }
@@ -213,16 +231,23 @@ export class UpstreamCall {
     this.rawHeaders = (headers ?? []) as Buffer[];
     this.socket = socket;
     socket.once('close', () => this.#settle(this.#abandoned === undefined ? 'complete' : 'abandoned'));
-    this.#answer(this);
+    this.#answer();
+  }
+
+  #answer(): void {
+    if (this.#answered) return;
+    this.#answered = true;
+    this.#listener.onAnswer(this);
   }
 
   #fail(error: Error): void {
     if (this.#ending !== undefined) return;
     this.#failure = error;
     this.#settle(this.#abandoned === undefined ? 'failed' : 'abandoned');
-    // Without effect when the answer's headers have come.
-    this.#refuse(error);
-    this.answered.catch(() => {});
+    if (!this.#answered) {
+      this.#answered = true;
+      this.#listener.onNoAnswer(this, error);
+    }
     this.#sink?.fail(error);
   }
 
@@ -230,7 +255,8 @@ export class UpstreamCall {
     if (this.#ending !== undefined) return;
     this.#ending = ending;
     this.#counter.leave();
-    for (const callback of this.#onEnded) callback(ending);
+    this.#listener.onEnd(this, ending);
+    if (this.#onEnded !== undefined) for (const callback of this.#onEnded) callback(ending);
   }
 }
 

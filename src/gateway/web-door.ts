@@ -4,6 +4,12 @@ import type { IncomingHead } from './admit.ts';
 import type { Door, Ending } from './door.ts';
 import { RequestHeaders } from './headers.ts';
 
+/** What `fetch` cannot know of a request. */
+export interface FetchInfo {
+  /** Address of the client. Default `unknown`. */
+  readonly clientAddress?: string | undefined;
+}
+
 /** How much of an answer waits for its reader. */
 const heldBytes = 65_536;
 
@@ -50,7 +56,8 @@ export class WebDoor implements Door {
   }
 
   body(): Readable {
-    const { body } = this.#request;
+    const { body, bodyUsed } = this.#request;
+    if (bodyUsed) throw new TypeError('the body of a Request was read before the router got it');
     return body === null ? Readable.from([]) : Readable.fromWeb(body as NodeReadableStream);
   }
 

@@ -16,6 +16,11 @@ import type { ServiceInstance } from './registry-backend.ts';
 export interface PickOptions {
   /** Ids of instances not to pick again, such as those already tried. Ignored when nothing else is left. */
   readonly exclude?: ReadonlySet<string> | undefined;
+  /**
+   * Consider only instances that this accepts, such as those of one version: a subset of the service. Unlike `exclude`
+   * it is never ignored. Pass the same function every time: what it accepts is remembered by it.
+   */
+  readonly only?: ((instance: ServiceInstance) => boolean) | undefined;
   /** Gives up waiting for the first list. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -1,14 +1,14 @@
 import { abortController } from '../core/abort-controller.ts';
 import type { Timer } from '../core/clock.ts';
 import { TimeoutError } from '../core/errors.ts';
-import { unlimitedCall } from '../core/policy.ts';
+import { type Permit, unlimitedCall } from '../core/policy.ts';
 import type { CircuitRecorder } from './circuit-recorder.ts';
 
 /**
  * Leave to make one call, whose outcome is told by hand: for work that is not over when a promise settles, such as a
  * proxied response whose body is still streaming. Only the first outcome counts.
  */
-export interface CircuitToken {
+export interface CircuitToken extends Permit {
   /** Which period of the breaker it belongs to; an outcome of an earlier one no longer decides anything. */
   readonly generation: number;
   /** When it was given out, on the runtime's monotonic clock. */

@@ -85,6 +85,12 @@ class SeriesTable<T> {
     return value;
   }
 
+  /** As `at`, but undefined when there is no room for it: then each observation has to be told as one too many. */
+  own(values: readonly string[]): T | undefined {
+    if (this.#series.size >= this.#shape.maxSeries) return undefined;
+    return this.at(values);
+  }
+
   render(type: 'counter' | 'histogram', line: (labels: Labels, value: T) => string): string {
     if (this.#series.size === 0) return '';
     let text = headerLines(this.#shape.name, this.#shape.help, type);
@@ -108,15 +114,36 @@ export class CounterMetric {
     this.#table.at(values).total += 1;
   }
 
+  /** The series of these label values, for whoever adds to one often; undefined when it is folded into others. */
+  series(...values: readonly string[]): { total: number } | undefined {
+    return this.#table.own(values);
+  }
+
   render(): string {
     return this.#table.render('counter', (labels, series) => sampleLine(this.#name, labels, series.total));
   }
 }
 
-interface HistogramSeries {
+/** The observations of one set of labels. */
+export class HistogramSeries {
   readonly counts: number[];
-  sum: number;
-  count: number;
+  sum = 0;
+  count = 0;
+  readonly #bounds: readonly number[];
+
+  constructor(bounds: readonly number[]) {
+    this.#bounds = bounds;
+    this.counts = bounds.map(() => 0);
+  }
+
+  observe(value: number): void {
+    const bounds = this.#bounds;
+    let bucket = 0;
+    while (bucket < bounds.length && value > bounds[bucket]!) bucket += 1;
+    if (bucket < bounds.length) this.counts[bucket] = this.counts[bucket]! + 1;
+    this.sum += value;
+    this.count += 1;
+  }
 }
 
 /** How often a value fell below each of several bounds, by labels. */
@@ -129,15 +156,16 @@ export class HistogramMetric {
   constructor(shape: MetricShape, bounds: readonly number[]) {
     this.#name = shape.name;
     this.#bounds = bounds;
-    this.#table = new SeriesTable(shape, () => ({ counts: bounds.map(() => 0), sum: 0, count: 0 }));
+    this.#table = new SeriesTable(shape, () => new HistogramSeries(bounds));
   }
 
   observe(value: number, ...labels: readonly string[]): void {
-    const series = this.#table.at(labels);
-    const bucket = this.#bounds.findIndex((bound) => value <= bound);
-    if (bucket >= 0) series.counts[bucket] = series.counts[bucket]! + 1;
-    series.sum += value;
-    series.count += 1;
+    this.#table.at(labels).observe(value);
+  }
+
+  /** The series of these label values, for whoever observes many values of one; undefined when it is folded into others. */
+  series(...labels: readonly string[]): HistogramSeries | undefined {
+    return this.#table.own(labels);
   }
 
   render(): string {

@@ -4,6 +4,7 @@ import { type Runtime, resolveRuntime, type Telemetry, type TelemetryEvent } fro
 import {
   CounterMetric,
   HistogramMetric,
+  type HistogramSeries,
   headerLines,
   isMetricName,
   type Labels,
@@ -88,12 +89,24 @@ export function prometheus(options: PrometheusOptions = {}): Prometheus {
   };
 }
 
+/** Requests with the same labels, and their series; undefined where there was no room for one. */
+interface RequestKind {
+  readonly name: string;
+  readonly method: string;
+  readonly status: string;
+  readonly events: { total: number } | undefined;
+  readonly requests: { total: number } | undefined;
+  readonly durations: HistogramSeries | undefined;
+}
+
 class EventMetrics implements Telemetry {
   readonly #events: CounterMetric;
   readonly #durations: HistogramMetric;
   readonly #requests: CounterMetric;
   readonly #requestDurations: HistogramMetric;
   readonly #overflow: CounterMetric;
+  /** The kinds of requests that were seen, by route. */
+  readonly #kinds: Map<string, RequestKind[]> = new Map();
   /** Every name that a gauge must not have. */
   readonly names: Set<string> = new Set(processMetricNames);
 
@@ -121,15 +134,47 @@ class EventMetrics implements Telemetry {
 
   record(event: TelemetryEvent): void {
     const { primitive, name, type } = event;
-    this.#events.add(primitive, name, type);
     const duration = secondsOf(event.payload);
     if (primitive === 'request-router' && type === 'finished') {
-      const labels = [name, ...requestLabels(event.payload)];
-      this.#requests.add(...labels);
-      if (duration !== undefined) this.#requestDurations.observe(duration, ...labels);
-    } else if (duration !== undefined) {
+      this.#recordRequest(event, duration);
+      return;
+    }
+    this.#events.add(primitive, name, type);
+    if (duration !== undefined) {
       this.#durations.observe(duration, primitive, name, type);
     }
+  }
+
+  /** Requests are many and alike: the series of each kind are found once. */
+  #recordRequest({ primitive, name, type, payload }: TelemetryEvent, duration: number | undefined): void {
+    const [route, method, status] = requestLabels(payload);
+    let kinds = this.#kinds.get(route);
+    if (kinds === undefined) {
+      kinds = [];
+      this.#kinds.set(route, kinds);
+    }
+    let kind = kinds.find(
+      (known) => known.status === status && known.method === method && known.name === name,
+    );
+    if (kind === undefined) {
+      kind = {
+        name,
+        method,
+        status,
+        events: this.#events.series(primitive, name, type),
+        requests: this.#requests.series(name, route, method, status),
+        durations: this.#requestDurations.series(name, route, method, status),
+      };
+      // Without room for its series there is none to remember them either.
+      if (kind.requests !== undefined) kinds.push(kind);
+    }
+    if (kind.events === undefined) this.#events.add(primitive, name, type);
+    else kind.events.total += 1;
+    if (kind.requests === undefined) this.#requests.add(name, route, method, status);
+    else kind.requests.total += 1;
+    if (duration === undefined) return;
+    if (kind.durations === undefined) this.#requestDurations.observe(duration, name, route, method, status);
+    else kind.durations.observe(duration);
   }
 
   render(): string {
@@ -159,12 +204,14 @@ const knownMethods = new Set([
   'CONNECT',
 ]);
 
+const statusClasses: readonly (string | undefined)[] = [undefined, '1xx', '2xx', '3xx', '4xx', '5xx'];
+
 function requestLabels(payload: object): [route: string, method: string, status: string] {
   const { route, method, status } = payload as { route?: unknown; method?: unknown; status?: unknown };
   return [
     typeof route === 'string' ? route : 'none',
     typeof method === 'string' && knownMethods.has(method) ? method : 'other',
-    typeof status === 'number' && status >= 100 && status < 600 ? `${Math.floor(status / 100)}xx` : 'none',
+    typeof status === 'number' ? (statusClasses[Math.floor(status / 100)] ?? 'none') : 'none',
   ];
 }
 

@@ -1,9 +1,9 @@
 /**
  * Benchmarks, on the built package:
  *
- *     npm run bench -- <suite> … [--long] [--only=<scenario>] [--write]
+ *     npm run bench -- <suite> … [--long] [--only=<scenario>] [--among=<contender>,…] [--write]
  *
- * A suite is a file in `suites/`. `--long` measures more rounds, `--write` puts the result into `docs/benchmarks.md`.
+ * A suite is a file in `suites/`. `--long` measures more rounds, `--among` only some contenders, `--write` puts the result into `docs/benchmarks.md`.
  * The exit code says only whether it could measure: a missed target is for a reader to judge, on a quiet machine.
  */
 import { spawn } from 'node:child_process';
@@ -20,6 +20,7 @@ const { positionals: names, values: options } = parseArgs({
   options: {
     long: { type: 'boolean', default: false },
     only: { type: 'string' },
+    among: { type: 'string' },
     write: { type: 'boolean', default: false },
   },
 });
@@ -29,8 +30,8 @@ if (names.length === 0 || names.some((name) => !known.includes(name))) {
   console.error(`usage: npm run bench -- <suite> …; suites: ${known.join(', ')}`);
   process.exit(2);
 }
-if (options.write && options.only !== undefined) {
-  console.error('--write needs the whole suite; leave out --only');
+if (options.write && (options.only ?? options.among) !== undefined) {
+  console.error('--write needs the whole suite; leave out --only and --among');
   process.exit(2);
 }
 if (!existsSync(pathOf('../../dist/index.js'))) {
@@ -42,6 +43,7 @@ if (!existsSync(pathOf('../../dist/index.js'))) {
 async function measure(suite, scenario) {
   const flags = ['--expose-gc', '--no-warnings', ...(scenario.flags ?? [])];
   const args = [pathOf('scenario.mjs'), suite.name, scenario.name, options.long ? 'long' : 'short'];
+  if (options.among !== undefined) args.push(options.among);
   const child = spawn(process.execPath, [...flags, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (chunk) => {
@@ -64,7 +66,7 @@ for (const name of names) {
       results.set(table, new Results(part === undefined ? rounds : rounds[part]));
     }
   }
-  const body = render(suite, results, judge(suite, results));
+  const body = render(suite, results, options.among === undefined ? judge(suite, results) : []);
   console.log(body);
   if (options.write) writeSection(pathOf('../../docs/benchmarks.md'), suite, body, results);
 }

@@ -22,7 +22,21 @@ export function tablesOf(scenario) {
   return scenario.parts?.map((part) => ({ subject: scenario.subject, ...part })) ?? [scenario];
 }
 
+/** A table of a scenario whose rounds give several numbers each: every number beside its ratio to the subject's. */
+function columnsTable({ title, columns }, results, subject) {
+  const header = ['', ...columns.flatMap(({ says }) => [says, `times ${subject}`])];
+  const rows = results.contenders.map((name) => [
+    name,
+    ...columns.flatMap(({ name: column }) => {
+      const by = results.by(column);
+      return [shown(by.median(name)), name === subject ? '' : by.ratio(name, subject).toFixed(2)];
+    }),
+  ]);
+  return `**${title}**\n\n${tableOf(header, rows)}`;
+}
+
 function scenarioTable(scenario, results, subject) {
+  if (scenario.columns !== undefined) return columnsTable(scenario, results, subject);
   const hasBare = results.contenders.includes(bare);
   const header = ['', scenario.unit, ...(hasBare ? ['above bare'] : []), `times ${subject}`];
   const rows = results.contenders.map((name) => {
@@ -67,12 +81,20 @@ function versionOf(name) {
   return `${name} ${JSON.parse(readFileSync(url, 'utf8')).version}`;
 }
 
+function rawColumns(title, columns, results, contender) {
+  return columns.map(({ name, says }) => {
+    const numbers = results.by(name).raw(contender).map(shown);
+    return `${title}, ${says}: ${numbers.join(' ')}`;
+  });
+}
+
 /** The raw rounds, one line for each contender. */
 function rawRows(suite, results) {
-  const lines = suite.scenarios.flatMap(tablesOf).flatMap(({ name }) => {
+  const lines = suite.scenarios.flatMap(tablesOf).flatMap(({ name, columns }) => {
     const of = results.get(name);
     if (of === undefined) return [];
-    return of.contenders.map((contender) => {
+    return of.contenders.flatMap((contender) => {
+      if (columns !== undefined) return rawColumns(`${name} · ${contender}`, columns, of, contender);
       const numbers = of.raw(contender).map((value) => (value < 100 ? value.toFixed(1) : Math.round(value)));
       return `${name} · ${contender}: ${numbers.join(' ')}`;
     });

@@ -24,6 +24,12 @@ export class Results {
     return median(this.raw(contender));
   }
 
+  /** The same rounds, seen by one of the numbers that each of them gave. */
+  by(column) {
+    const pick = (rounds) => rounds.map((round) => round[column]);
+    return new Results(Object.fromEntries(Object.entries(this.#rounds).map(([name, r]) => [name, pick(r)])));
+  }
+
   /** What a contender costs more than the bare call. */
   above(contender) {
     const base = this.raw(bare);

@@ -168,6 +168,17 @@ describe('framing, on raw sockets', () => {
     expect(statusOf(await exchange(port, ['GET /nonsense HTTP/1.1', 'Host: a']))).toBe(500);
   });
 
+  it('rule 7: a 204 that says a length does not cost the client its connection', async () => {
+    const { url } = await rawUpstream((socket) => {
+      socket.on('data', () => socket.write('HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok'));
+    });
+    const { port } = await listening({}, (router) => router.route('/*', { url }));
+    const client = raw(port, 'GET /1 HTTP/1.1\r\nHost: a\r\n\r\n');
+    await until(() => client.text().endsWith('\r\n\r\n'));
+    client.socket.write('GET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    expect((await client.closed).match(/^HTTP\/1\.1 204/gm)).toHaveLength(2);
+  });
+
   it('rule 7: a 204 goes on without a length', async () => {
     const { url } = await rawUpstream((socket) => {
       socket.on('data', () =>

@@ -106,7 +106,7 @@ describe('RequestHeaders', () => {
     const headers = new RequestHeaders(list);
     headers.set('X-User', 'ann');
     expect(headers.raw).toEqual(['B', '1', 'X-User', 'ann']);
-    expect(headers.names).toEqual(['b', 'x-user']);
+    expect(headers.kinds.map(({ lower }) => lower)).toEqual(['b', 'x-user']);
     expect(list).toHaveLength(6);
     headers.delete('x_user');
     expect(headers.raw).toEqual(['B', '1']);

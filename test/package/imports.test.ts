@@ -9,7 +9,7 @@ const doors: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli/'],
   debug: ['core/log.ts'],
   eventemitter3: ['core/emitter.ts'],
-  'find-my-way': ['gateway/match.ts'],
+  'http-cache-semantics': ['gateway/guards/cache/freshness.ts'],
   jose: ['gateway/guards/jwt.ts'],
   'p-limit': ['resilience/bulkhead.ts'],
   'p-retry': ['resilience/retry.ts'],

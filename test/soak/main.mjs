@@ -1,7 +1,7 @@
 /**
  * Long runs on the built package:
  *
- *     npm run soak -- resilience [--calls=10000000]
+ *     npm run soak -- resilience|gateway [--calls=10000000]
  *     npm run soak -- saga [--rounds=500] [--crashes=50]
  *
  * `resilience` makes millions of calls, to see that nothing grows and nothing is left, and prints a row for each
@@ -20,13 +20,15 @@ const { positionals, values } = parseArgs({
 });
 const total = Number(values.calls);
 const name = positionals[0] ?? '';
-const soaks = { resilience: () => import('./resilience.mjs') };
+const soaks = { resilience: () => import('./resilience.mjs'), gateway: () => import('./gateway.mjs') };
 if (name === 'saga') {
   const { killSagas } = await import('./saga.mjs');
   process.exit(await killSagas(values));
 }
 if (!Object.hasOwn(soaks, name) || !Number.isInteger(total) || total < 20_000) {
-  console.error('usage: npm run soak -- resilience [--calls=n ≥ 20000] | saga [--rounds=n] [--crashes=n]');
+  console.error(
+    'usage: npm run soak -- resilience | gateway [--calls=n ≥ 20000] | saga [--rounds=n] [--crashes=n]',
+  );
   process.exit(2);
 }
 
@@ -35,7 +37,7 @@ const allowance = 1_000_000;
 
 const { soak } = await soaks[name]();
 const { signal } = new AbortController();
-const stage = soak(signal);
+const stage = await soak(signal);
 const rows = [];
 const part = Math.floor(total / 20);
 console.log('| calls | ns a call | heap, KiB | timers | listeners |\n| --- | --- | --- | --- | --- |');
@@ -57,5 +59,6 @@ const growth = rows[19].heap - rows[9].heap;
 const left = rows.some(({ timers, listeners }) => timers > 0 || listeners > 0);
 console.log(`heap from half-way to the end: ${growth < 0 ? '' : '+'}${Math.round(growth / 1_024)} KiB`);
 console.log(`timers or listeners left after any part: ${left ? 'yes' : 'none'}`);
+const fine = (await stage.stop?.()) ?? true;
 // No process.exit: that the process ends by itself is part of the proof.
-process.exitCode = growth > allowance || left ? 1 : 0;
+process.exitCode = growth > allowance || left || !fine ? 1 : 0;

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { InvalidOptionsError } from '../../src/core/errors.ts';
 import { accessLog } from '../../src/telemetry/access-log.ts';
 import { combineTelemetry } from '../../src/telemetry/combine-telemetry.ts';
+import type { ManualClock } from '../../src/testing/manual-clock.ts';
 import { testRuntime } from '../../src/testing/test-runtime.ts';
 
 function logged(payload: object, options: { query?: boolean; type?: string } = {}): string[] {
@@ -68,6 +69,34 @@ describe('accessLog', () => {
         expect(JSON.parse(line!)).toMatchObject({ path, method });
       }),
     );
+  });
+
+  it('gathers lines until there are enough, or they have waited long enough, or it is told to write', async () => {
+    const runtime = testRuntime();
+    const written: string[] = [];
+    const log = accessLog({ write: (lines) => written.push(lines), buffer: 300, flushAfter: '1s', runtime });
+    const record = (path: string): void =>
+      log.record({ primitive: 'request-router', name: 'edge', type: 'finished', payload: { path } });
+    record('/1');
+    record('/2');
+    expect(written).toEqual([]);
+    await (runtime.clock as ManualClock).advance(1_000);
+    expect(written.map((text) => text.split('\n').length)).toEqual([3]);
+    for (let index = 0; index < 10; index += 1) record('/many');
+    expect(written.length).toBeGreaterThan(2);
+    expect(written.every((text) => text.endsWith('}\n'))).toBe(true);
+    record('/last');
+    log.flush();
+    log.flush();
+    expect(written.at(-1)).toContain('/last');
+    expect(written.join('').trim().split('\n')).toHaveLength(13);
+    expect((runtime.clock as ManualClock).pending).toBe(0);
+  });
+
+  it('says that a client went away, and which trace it was', () => {
+    const [line] = logged({ path: '/', status: 499, aborted: true, traceId: 'abc', query: 'a=b' });
+    expect(JSON.parse(line!)).toMatchObject({ status: 499, aborted: true, trace_id: 'abc', path: '/' });
+    expect(JSON.parse(logged({ path: '/', query: 'a=b' }, { query: true })[0]!).path).toBe('/?a=b');
   });
 
   it('cuts what is too long', () => {

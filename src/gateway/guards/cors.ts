@@ -1,7 +1,7 @@
 import type { Duration } from '../../core/duration.ts';
-import { InvalidOptionsError } from '../../core/errors.ts';
+import { InvalidOptionsError, ProblemError } from '../../core/errors.ts';
 import { durationOption, functionOption, parseOptions, z } from '../../core/options.ts';
-import type { Guard } from '../exchange.ts';
+import type { Exchange, Guard } from '../exchange.ts';
 
 /** Options of {@link cors}. */
 export interface CorsOptions {
@@ -36,7 +36,8 @@ const optionsSchema = z.strictObject({
 
 /**
  * A guard that lets web pages of other origins use the routes behind it (the CORS protocol of the Fetch standard). It
- * answers preflights itself, so put it before guards that ask for a token.
+ * answers preflights itself, so put it before guards that ask for a token. Browsers do not apply that protocol to
+ * WebSockets, whose cookies come along from any page: those of an origin that is not allowed are refused with 403.
  *
  * @throws InvalidOptionsError when an option is not acceptable, such as credentials for every origin.
  */
@@ -61,15 +62,32 @@ export function cors(options: CorsOptions): Guard {
     if (origins !== '*') response.append('vary', 'Origin');
     const asking = headers.get('origin');
     const allowed = asking !== undefined && allows(asking);
+    // What an upstream allows by itself would walk around what is allowed here.
+    for (const name of permissions) response.remove(name);
     if (allowed) {
       response.set('access-control-allow-origin', origins === '*' ? '*' : asking);
       if (credentials) response.set('access-control-allow-credentials', 'true');
       if (exposed !== '') response.set('access-control-expose-headers', exposed);
     }
+    if (asking !== undefined && !allowed && headers.has('upgrade') && !isOwn(asking, exchange)) {
+      throw new ProblemError(403, 'pages of this origin may not open a connection here');
+    }
     const isPreflight = method === 'OPTIONS' && headers.has('access-control-request-method');
     return isPreflight && asking !== undefined ? answerPreflight(allowed) : undefined;
   };
 }
+
+/** Whether a page asks the host that it came from. */
+function isOwn(asking: string, { authority, scheme }: Exchange): boolean {
+  return asking === `${scheme}://${authority.toLowerCase()}`;
+}
+
+/** The fields by which an answer lets a page read it. */
+const permissions = [
+  'access-control-allow-origin',
+  'access-control-allow-credentials',
+  'access-control-expose-headers',
+] as const;
 
 function originTest(origins: CorsOptions['origins']): (origin: string) => boolean {
   if (origins === '*') return () => true;

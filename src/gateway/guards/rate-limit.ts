@@ -16,6 +16,7 @@ import type { RateStore } from '../../ports/rate-store.ts';
 import { addressKey } from '../addresses.ts';
 import type { Exchange, Guard } from '../exchange.ts';
 import { retryAfter } from '../problem.ts';
+import { workerRateStore } from '../worker-side.ts';
 
 /** Options of {@link rateLimit}. */
 export interface RateLimitOptions {
@@ -29,7 +30,9 @@ export interface RateLimitOptions {
   readonly key?: ((exchange: Exchange) => string) | undefined;
   /** Names the limit in headers, and keeps apart limits that share a store. Default `default`. */
   readonly name?: string | undefined;
-  /** Where use is counted. Default: this process's memory, 100,000 keys. */
+  /**
+   * Where use is counted. Default: this process's memory, 100,000 keys; for workers of one router, that of their primary.
+   */
   readonly store?: RateStore | undefined;
   /** When the store cannot answer: `allow` the request (default) or `refuse` it with 503. */
   readonly whenStoreFails?: 'allow' | 'refuse' | undefined;
@@ -61,7 +64,8 @@ const log = debugLog('rate-limit');
 export function rateLimit(options: RateLimitOptions): Guard {
   const parsed = parseOptions('rateLimit', optionsSchema, options);
   const { per, burst, name, whenStoreFails, limit, key = clientKey } = parsed;
-  const store = parsed.store ?? processStore(resolveRuntime(parsed.runtime));
+  const runtime = resolveRuntime(parsed.runtime);
+  const store = parsed.store ?? workerRateStore(name, runtime.clock) ?? processStore(runtime);
   const fixed: GcraLimit | undefined = typeof limit === 'number' ? { limit, period: per, burst } : undefined;
   return (exchange) => {
     const rule = fixed ?? { limit: ownLimit(limit, exchange), period: per, burst };

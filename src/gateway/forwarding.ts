@@ -1,0 +1,143 @@
+/** Sending a request on to an upstream, and its answer back. */
+import type { Readable } from 'node:stream';
+import { ProblemError } from '../core/errors.ts';
+import { isGate } from '../core/policy.ts';
+import { AnswerRelay } from './answer-relay.ts';
+import type { Outbound } from './attempt.ts';
+import { keepDeadline, timeLeft } from './deadline.ts';
+import type { Upgradable } from './door.ts';
+import type { HttpExchange } from './exchange.ts';
+import { acceptableTrailers } from './headers.ts';
+import type { MirrorContext } from './mirror.ts';
+import { outboundHeaders, outboundPath } from './outbound.ts';
+import type { PathRules } from './path.ts';
+import { send as attempt } from './proxy.ts';
+import { BodyStream, readUpTo, replayableBytes } from './request-body.ts';
+import type { Route } from './route.ts';
+import type { ResolvedLimits } from './router-options.ts';
+import { ShortWay, type ShortWayContext } from './short-way.ts';
+import type { Patience } from './stall-watch.ts';
+import type { Target } from './target.ts';
+import { joinConnections, requestedProtocol } from './upgrade.ts';
+
+/** What forwarding needs of the router. */
+export interface ForwardContext extends ShortWayContext {
+  readonly paths: PathRules;
+  readonly limits: ResolvedLimits;
+  /** For copies of requests, apart from the requests themselves. */
+  readonly mirrors: MirrorContext;
+}
+
+/** Send an exchange on. A promise only of what is still to be answered, or waited for. */
+export function forward(
+  context: ForwardContext,
+  exchange: HttpExchange,
+  route: Route,
+  target: Target,
+  upgradable: Upgradable | undefined,
+): Promise<Response | undefined> | undefined {
+  keepDeadline(exchange, context.clock, route.total);
+  const switches = route.upgrade && !route.http2 && upgradable !== undefined;
+  const protocol = switches ? requestedProtocol(exchange) : undefined;
+  const path = outboundPath(exchange, route.change, context.paths);
+  const headers = headersFor(context, exchange, route);
+  const body = bodyOf(exchange, context.limits.body, patienceOf(context, route));
+  const outbound: Outbound = {
+    route: route.pattern,
+    target,
+    method: exchange.method,
+    path,
+    headers,
+    body: body instanceof Promise ? null : body,
+    upgrade: protocol,
+    policy: route.policyFor(exchange),
+    timeouts: route.timeouts,
+    instanceBreakers: route.instanceBreakers,
+    http2: route.http2,
+    trailers: body === null ? undefined : () => acceptableTrailers(exchange.entry.trailers?.() ?? []),
+    hintsTo: exchange.door,
+    client: exchange,
+  };
+  const way: Way = { context, exchange, route, upgradable };
+  if (!(body instanceof Promise)) return send(way, outbound);
+  return body.then((whole) => send(way, { ...outbound, body: whole }));
+}
+
+/** What does not change with the request that is sent on. */
+interface Way {
+  readonly context: ForwardContext;
+  readonly exchange: HttpExchange;
+  readonly route: Route;
+  readonly upgradable: Upgradable | undefined;
+}
+
+function send(way: Way, outbound: Outbound): Promise<Response | undefined> | undefined {
+  const { context, exchange, route } = way;
+  const { policy } = outbound;
+  route.mirror?.copy(context.mirrors, outbound);
+  if (outbound.upgrade !== undefined || (policy !== undefined && !isGate(policy)))
+    return longWay(way, outbound);
+  new ShortWay(context, exchange, outbound).begin(policy);
+  return undefined;
+}
+
+async function longWay(
+  { context, exchange, upgradable }: Way,
+  outbound: Outbound,
+): Promise<Response | undefined> {
+  const given = await attempt(context.proxy, outbound);
+  if (given instanceof Response) return given;
+  const { call } = given;
+  exchange.record.instance = given.instance;
+  const protocol = outbound.upgrade;
+  if (protocol !== undefined && upgradable !== undefined && call.socket !== undefined) {
+    joinConnections(exchange, call, { ...upgradable, protocol });
+  } else {
+    const owner = { onUnsendable: (error: unknown) => context.refuse(exchange, error) };
+    new AnswerRelay(call, exchange, context, owner).start();
+  }
+  return undefined;
+}
+
+/** How long the client of a route may take nothing. */
+export function patienceOf(context: Pick<ForwardContext, 'proxy'>, route: Route): Patience {
+  return { clock: context.proxy.runtime.clock, idle: route.timeouts.idle };
+}
+
+/** The header fields for a route's upstream. */
+export function headersFor(
+  context: Pick<ForwardContext, 'via' | 'clock'>,
+  exchange: HttpExchange,
+  route: Route,
+): string[] {
+  return outboundHeaders(exchange, {
+    ownHost: route.ownHost,
+    via: context.via,
+    prefix: route.change.stripPrefix,
+    timeLeft: timeLeft(exchange, context.clock),
+  });
+}
+
+type Body = Buffer | Readable | null;
+
+/** The body to send on: whole when it is short, so that it can be sent again, otherwise as it comes. */
+function bodyOf(
+  exchange: HttpExchange,
+  limit: number | undefined,
+  patience: Patience,
+): Body | Promise<Buffer> {
+  const { door, bodyLength, bodyLimit, wholeBody } = exchange;
+  if (wholeBody !== undefined) return wholeBody;
+  if (bodyLength === 0) return null;
+  door.proceed();
+  if (bodyLength !== undefined && bodyLength <= replayableBytes) {
+    return readUpTo(door.body(), bodyLength, replayableBytes);
+  }
+  const most = Math.min(bodyLimit ?? Number.POSITIVE_INFINITY, limit ?? Number.POSITIVE_INFINITY);
+  const stream = new BodyStream(door.body(), most, patience);
+  // A client that sends too much, or not enough, must not count against the upstream, nor open its breaker.
+  stream.once('error', (error) => {
+    if (error instanceof ProblemError) exchange.giveUp(error);
+  });
+  return stream;
+}

@@ -1,0 +1,105 @@
+import { describe, expect, it } from 'vitest';
+import { type Policy, wrapWith } from '../../src/core/policy.ts';
+import { retry } from '../../src/resilience/retry.ts';
+import { testRuntime } from '../../src/testing/test-runtime.ts';
+import { closeAfterEach, exchange, listening, registryOf, statusOf, until, upstream } from './support.ts';
+
+closeAfterEach();
+
+const trusting = { trustedProxies: ['127.0.0.1'] };
+
+describe('deadlines', () => {
+  it('are believed from trusted proxies only, and go on with what is left', async () => {
+    const { clock } = testRuntime();
+    const { url: echo } = await upstream((request, response) =>
+      response.end(JSON.stringify({ headers: request.headers })),
+    );
+    const believing = await listening({ ...trusting, runtime: { clock } }, (router) => {
+      router.use(() => clock.advanceSync(500));
+      router.route('/*', { url: echo });
+    });
+    const doubting = await listening({}, (router) => router.route('/*', { url: echo }));
+    const headers = { 'X-Request-Timeout': '2s' };
+    const seenAt = async (url: string, more = {}): Promise<unknown[]> => {
+      const answer = await fetch(url, { headers: { ...headers, ...more } });
+      const { headers: got } = (await answer.json()) as { headers: Record<string, string> };
+      return [got['x-request-timeout'], got.x_request_timeout];
+    };
+    expect(await seenAt(believing.url)).toEqual(['1500ms', undefined]);
+    expect(await seenAt(doubting.url, { X_Request_Timeout: '1' })).toEqual([undefined, undefined]);
+  });
+
+  it('that nobody can keep to are refused', async () => {
+    const { port } = await listening(trusting, (router) => router.route('/*', { url: 'http://127.0.0.1:1' }));
+    for (const value of ['soon', '-1', '1.5e9s', '10s, 20s']) {
+      const lines = ['GET / HTTP/1.1', 'Host: a', `X-Request-Timeout: ${value}`];
+      expect([value, statusOf(await exchange(port, lines))]).toEqual([value, 400]);
+    }
+    expect(statusOf(await exchange(port, ['GET / HTTP/1.1', 'Host: a', 'X-Request-Timeout: 0']))).toBe(504);
+  });
+
+  it.each(['/plain', '/policy', '/service', '/compose'])(
+    '%s: the upstream is let go when the time is over, and the answer is 504',
+    async (path) => {
+      const { clock } = testRuntime();
+      let arrived = 0;
+      let closed = 0;
+      const { url: stuck } = await upstream((_request, response) => {
+        arrived += 1;
+        response.on('close', () => {
+          closed += 1;
+        });
+      });
+      const registry = registryOf({ stuck: [stuck] });
+      const { url } = await listening({ ...trusting, registry, runtime: { clock } }, (router) =>
+        router
+          .route('/plain', { url: stuck })
+          .route('/policy', { url: stuck, policy: retry({ attempts: 5, runtime: { clock } }) })
+          .route('/service', { service: 'stuck' })
+          .route('/compose', { compose: { a: 'stuck:/a' } }),
+      );
+      const asked = fetch(url + path, { headers: { 'X-Request-Timeout': '250' } });
+      await until(() => arrived === 1);
+      await clock.advance(250);
+      expect((await asked).status).toBe(504);
+      await until(() => closed === 1);
+      expect(arrived).toBe(1);
+      if (path === '/service') expect(registry.open).toBe(0);
+    },
+  );
+
+  it('do not cut off an answer that has begun', async () => {
+    const { clock } = testRuntime();
+    let finish = (): void => {};
+    const { url: slow } = await upstream((_request, response) => {
+      response.write('first ');
+      finish = () => response.end('last');
+    });
+    const { url } = await listening({ ...trusting, runtime: { clock } }, (router) =>
+      router.route('/*', { url: slow }),
+    );
+    const response = await fetch(url, { headers: { 'X-Request-Timeout': '1s' } });
+    await clock.advance(60_000);
+    finish();
+    expect(await response.text()).toBe('first last');
+  });
+
+  it('reach policies: none begins what cannot end in time', async () => {
+    const seen: (number | undefined)[] = [];
+    const { clock } = testRuntime();
+    const { url: fine } = await upstream((_request, response) => response.end('fine'));
+    const policy: Policy = {
+      run: async (work, options) => {
+        seen.push(options?.deadline);
+        return work({ signal: new AbortController().signal, attempt: 1, deadline: options?.deadline });
+      },
+      wrap: (work) => wrapWith(policy, work),
+    };
+    const { url } = await listening({ ...trusting, runtime: { clock } }, (router) =>
+      router.route('/*', { url: fine, policy }),
+    );
+    const begun = clock.now();
+    expect(await (await fetch(url, { headers: { 'X-Request-Timeout': '1s' } })).text()).toBe('fine');
+    expect(seen).toEqual([begun + 1_000]);
+  });
+});
