@@ -80,7 +80,10 @@ const { record } = await store.create(
     id: 'order-3',
     saga: checkout.name,
     hash: checkout.hash,
+    definitionVersion: checkout.version,
+    status: 'running',
     input: { sku: 'dulse', amount: 30 },
+    steps: [],
     createdAt: Date.now(),
   },
   { owner: 'the dead one', ttl: 300 },
@@ -96,7 +99,32 @@ await second.run(checkout, { sku: 'dulse', amount: 30 }, { id: 'order-3' });
 say(`    → ${(await second.get('order-3'))?.status}`);
 await second.stop();
 
-say('5. And without a conductor: services that answer to events.');
+say('5. A trip: two bookings at once, a person who must agree, and a change of mind.');
+const trip = saga('trip', { input: z.object({ city: z.string(), children: z.boolean() }), deadline: '1d' })
+  .parallel('book', (group) =>
+    group
+      .step('flight', ({ input }) => `a flight to ${input.city}`, { undo: () => say('    no flight') })
+      .step('hotel', ({ input }) => `a room in ${input.city}`, { undo: () => say('    no room') }),
+  )
+  .step('cot', () => 'a cot', { undo: 'nothing', when: ({ input }) => input.children })
+  .waitFor('approval', { schema: z.object({ by: z.string() }), timeout: '2h' })
+  .pivot('pay', ({ results }) => `${results.flight} and ${results.hotel}, approved by ${results.approval.by}`)
+  .delay('breathe', '20ms')
+  .step('mail', ({ results }) => `you have ${results.pay}`);
+const third = await new SagaRunner({ ...options, sagas: [trip] }).start();
+await third.begin(trip, { city: 'Oslo', children: false }, { id: 'trip-1' });
+await third.signal('trip-1', 'approval', { by: 'ann' }, { id: 'click-1' });
+const { mail, cot } = await third.run(trip, { city: 'Oslo', children: false }, { id: 'trip-1' });
+say(`    ${mail}; for children: ${cot ?? 'nothing'}`);
+await third.begin(trip, { city: 'Rome', children: true }, { id: 'trip-2' });
+const answer = await third.cancel('trip-2', { reason: 'Rome is full', by: 'bob' });
+await third.run(trip, { city: 'Rome', children: true }, { id: 'trip-2' }).catch((error) => {
+  say(`    → ${answer.outcome}: ${error.message}`);
+});
+say(`    and for the other trip: ${(await third.cancel('trip-1', { reason: 'too late' })).outcome}`);
+await third.stop();
+
+say('6. And without a conductor: services that answer to events.');
 const bus = memoryBus();
 const catalog = eventCatalog({
   'order.placed': z.object({ orderId: z.string() }),

@@ -172,7 +172,7 @@ export type NewSaga = Pick<
   | 'createdAt'
 >;
 
-/** Who claims and for how long the claim lives without a heartbeat, in milliseconds. */
+/** Who claims and for how long at least the claim lives without a heartbeat, in milliseconds; a tenth longer at most. */
 export interface Lease {
   readonly owner: string;
   readonly ttl: number;

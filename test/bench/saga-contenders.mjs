@@ -50,7 +50,7 @@ async function holdfastOn(store, concurrency) {
 export const onPostgres = {
   async holdfast({ url, concurrency }) {
     const pool = await poolOf(url);
-    const { run, stop } = await holdfastOn(postgresSagaStore({ client: pool }), concurrency);
+    const { run, stop } = await holdfastOn(postgresSagaStore({ client: pool, prepare: true }), concurrency);
     return { run, stop: () => stop().then(() => pool.end()) };
   },
 

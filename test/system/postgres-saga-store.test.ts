@@ -1,9 +1,154 @@
-import { describe, it } from 'vitest';
+/** The store of sagas in a real Postgres: the contract, and what only a server across a network can get wrong. */
+import pg from 'pg';
+import { describe, expect, it } from 'vitest';
+import { postgresSagaStore } from '../../src/adapters/postgres/saga-store.ts';
+import { InvalidPayloadError, StoreError } from '../../src/core/errors.ts';
+import type { SagaRecord } from '../../src/ports/saga-store.ts';
 import { sagaStoreConformance } from '../../src/testing/conformance/saga-store.ts';
+import { newSaga, signal } from '../../src/testing/conformance/saga-store-harness.ts';
 import { describeServer } from '../servers/describe-server.ts';
+import { FaultProxy } from '../servers/fault-proxy.ts';
 import { postgres } from '../servers/postgres.ts';
 import { sagasInPostgres } from './saga-store-postgres.ts';
 
+const lease = { owner: 'me', ttl: 60_000 };
+
 describeServer(postgres, (server) => {
   sagaStoreConformance({ describe, it, name: 'Postgres', open: () => sagasInPostgres(server()) });
+  sagaStoreConformance({
+    describe,
+    it,
+    name: 'Postgres, with prepared statements',
+    open: () => sagasInPostgres(server(), { prepare: true }),
+  });
+
+  async function stage(body: (stage: Awaited<ReturnType<typeof sagasInPostgres>>) => Promise<void>) {
+    const made = await sagasInPostgres(server());
+    try {
+      await made.store.start();
+      await body(made);
+    } finally {
+      await made.dispose();
+    }
+  }
+
+  it('creates its tables once when many start together, and refuses those of a newer version', () =>
+    stage(async ({ another, pool, table }) => {
+      await Promise.all(Array.from({ length: 6 }, another));
+      const versions = table.replace('Shop_sagas', 'Shop_saga_schema');
+      expect((await pool.query(`SELECT version FROM ${versions}`)).rows).toEqual([{ version: 1 }]);
+      await pool.query(`INSERT INTO ${versions} VALUES (9)`);
+      await expect(another()).rejects.toThrow('of version 9 and this code knows 1; upgrade holdfast');
+    }));
+
+  it('creates nothing when it may not, and says what to do', async () => {
+    const pool = new pg.Pool({ connectionString: server().url.href });
+    const store = postgresSagaStore({ client: pool, schema: 'nobody made it', migrateOnStart: false });
+    await expect(store.start()).rejects.toThrow('holdfast saga migrate');
+    expect(await store.migrate()).toEqual({ version: 1 });
+    await store.start();
+    expect(store.durability).toBe('power loss');
+    await pool.query('DROP SCHEMA "nobody made it" CASCADE');
+    await pool.end();
+  });
+
+  it('commits many writes at once', () =>
+    stage(async ({ store, pool }) => {
+      const transactions = async () =>
+        Number((await pool.query('SELECT pg_current_xact_id()::text AS id')).rows[0].id);
+      const before = await transactions();
+      const names = Array.from({ length: 200 }, (_, n) => `s${n}`);
+      const made = await Promise.all(names.map((id) => store.create(newSaga(id), lease)));
+      const written = await Promise.all(made.map(({ record }) => store.update({ ...record, reason: 'x' })));
+      expect(written.every((one) => one?.requests === 0)).toBe(true);
+      expect((await transactions()) - before).toBeLessThan(20);
+    }));
+
+  it('fails what Postgres does not take alone, and writes its neighbours', () =>
+    stage(async ({ store }) => {
+      // Too long for an index, which only the server knows.
+      const long = Array.from({ length: 9_000 }, (_, n) =>
+        String.fromCodePoint(0x4e00 + ((n * 7_919) % 20_000)),
+      );
+      const ids = ['a', long.join(''), 'b', 'c', 'd'];
+      const made = await Promise.allSettled(ids.map((id) => store.create(newSaga(id), lease)));
+      expect(made.map(({ status }) => status)).toEqual([
+        'fulfilled',
+        'rejected',
+        'fulfilled',
+        'fulfilled',
+        'fulfilled',
+      ]);
+      expect((made[1] as PromiseRejectedResult).reason).toBeInstanceOf(InvalidPayloadError);
+      await expect(store.create(newSaga('nul \0'), lease)).rejects.toBeInstanceOf(InvalidPayloadError);
+      await expect(store.request('a', signal('nul \0'))).rejects.toBeInstanceOf(InvalidPayloadError);
+      const records = (await Promise.all(['a', 'b'].map((id) => store.get(id)))) as SagaRecord[];
+      const [bad, good] = await Promise.allSettled([
+        store.update({ ...records[0]!, reason: 'nul \0' }),
+        store.update({ ...records[1]!, reason: 'good' }),
+      ]);
+      expect(bad).toMatchObject({ status: 'rejected', reason: { code: 'HOLDFAST_INVALID_PAYLOAD' } });
+      expect(good).toEqual({ status: 'fulfilled', value: { requests: 0 } });
+      expect((await store.get('a'))?.version).toBe(0);
+      expect(await store.get('nul \0')).toBeUndefined();
+    }));
+
+  it('gives each saga to one of many that claim at the same time, again and again', () =>
+    stage(async ({ store, another }) => {
+      const other = await another();
+      const names = Array.from({ length: 30 }, (_, n) => `s${n}`);
+      await Promise.all(names.map((id) => store.create(newSaga(id), lease)));
+      const definitions = [{ saga: 'checkout', hash: 'h1' }];
+      for (let round = 0; round < 20; round += 1) {
+        for (let n = 0; n < 6; n += 1) await store.release(`${round - 1} ${n}`);
+        await store.release(lease.owner);
+        // Of owners that nobody has seen before: a claim does not see the leases of those beside it.
+        const claims = Array.from({ length: 6 }, (_, n) => {
+          const request = { definitions, limitEach: 9, holding: [], maxClaims: 1_000 };
+          return (n % 2 ? store : other).claim(request, { owner: `${round} ${n}`, ttl: 60_000 });
+        });
+        const taken = (await Promise.all(claims)).flat().map(({ id }) => id);
+        expect(taken.sort()).toEqual([...names].sort());
+      }
+    }));
+
+  it('loses nothing and doubles nothing when connections are cut in the middle of a write', async () => {
+    const target = server().url;
+    const proxy = await FaultProxy.start({ host: target.hostname, port: Number(target.port) });
+    const url = new URL(target);
+    url.port = String(proxy.port);
+    const pool = new pg.Pool({ connectionString: url.href, max: 4 });
+    pool.on('error', () => {});
+    await stage(async ({ store: direct, table }) => {
+      const schema = table.split('."Shop_')[0]!.slice(1, -1).replaceAll('""', '"');
+      const store = postgresSagaStore({ client: pool, schema, tablePrefix: 'Shop_' });
+      const written = new Map<string, number>();
+      let failed = 0;
+      for (let round = 0; round < 30; round += 1) {
+        const names = Array.from({ length: 8 }, (_, n) => `r${round}-${n}`);
+        const writes = names.map(async (id) => {
+          const { record } = await store.create(newSaga(id), lease);
+          written.set(id, 0);
+          const done = await store.update({ ...record, reason: 'done' });
+          if (done !== undefined) written.set(id, 1);
+        });
+        if (round % 2 === 1) setImmediate(() => void proxy.down().then(() => proxy.up()));
+        for (const outcome of await Promise.allSettled(writes)) {
+          if (outcome.status === 'fulfilled') continue;
+          failed += 1;
+          expect(outcome.reason).toBeInstanceOf(StoreError);
+        }
+      }
+      expect(failed).toBeGreaterThan(0);
+      expect(written.size).toBeGreaterThan(0);
+      // What resolved is there; what was rejected is there or not, but never twice.
+      for (const [id, version] of written) {
+        const found = await direct.get(id);
+        expect(found?.version).toBeGreaterThanOrEqual(version);
+        expect(found?.version).toBeLessThanOrEqual(1);
+      }
+    });
+    await pool.end();
+    await proxy.stop();
+  });
 });

@@ -1,6 +1,11 @@
 import pg from 'pg';
-import { type PostgresSagaStore, postgresSagaStore } from '../../src/adapters/postgres/saga-store.ts';
+import {
+  type PostgresSagaStore,
+  type PostgresSagaStoreOptions,
+  postgresSagaStore,
+} from '../../src/adapters/postgres/saga-store.ts';
 import type { SagaStoreHarness } from '../../src/testing/conformance/saga-store-harness.ts';
+import { testRuntime } from '../../src/testing/test-runtime.ts';
 import type { Server } from '../servers/server.ts';
 
 let created = 0;
@@ -8,6 +13,7 @@ let created = 0;
 /** A schema of its own, so that tests do not meet, and two pools as two processes would have. */
 export async function sagasInPostgres(
   server: Server,
+  options: Partial<PostgresSagaStoreOptions> = {},
 ): Promise<
   SagaStoreHarness & { readonly store: PostgresSagaStore; readonly pool: pg.Pool; readonly table: string }
 > {
@@ -19,19 +25,23 @@ export async function sagasInPostgres(
   // Idle connections hear the server stop.
   for (const one of pools) one.on('error', () => {});
   const [pool, second] = pools as [pg.Pool, pg.Pool];
+  const runtime = testRuntime();
+  const open = (client: pg.Pool): PostgresSagaStore =>
+    postgresSagaStore({ client, schema, tablePrefix: 'Shop_', runtime, ...options });
   const table = `${quoted}."Shop_sagas"`;
   return {
     pool,
     table,
-    store: postgresSagaStore({ client: pool, schema, tablePrefix: 'Shop_' }),
+    store: open(pool),
     another: async () => {
-      const store = postgresSagaStore({ client: second, schema, tablePrefix: 'Shop_' });
+      const store = open(second);
       await store.start();
       return store;
     },
     now: () => Date.now(),
     // The server's clock cannot be moved; what is compared with it can.
     pass: async (duration) => {
+      await runtime.clock.advance(duration);
       await pool.query(`UPDATE ${quoted}."Shop_saga_leases" SET expires_at = expires_at - $1`, [duration]);
       await pool.query(`UPDATE ${table} SET wake_at = wake_at - $1`, [duration]);
     },

@@ -18,7 +18,6 @@ import { census, matcherOf, newestFirst } from '../internal/saga-query.ts';
 import {
   claimedRow,
   decodeForRepair,
-  decodeRow,
   encodeRequest,
   isEnded,
   isUnfinished,
@@ -68,7 +67,8 @@ class MemorySagaStore implements SagaStore {
     const row = newRow(saga);
     this.#slots.set(row.id, new SagaSlot(row, this.#shelfOf(row), lease.owner));
     this.#extend(lease);
-    return { created: true, record: decodeRow(row).record };
+    // What was checked to be JSON a moment ago need not be read back from text.
+    return { created: true, record: { ...saga, epoch: 1, version: 0, claims: 0, updatedAt: saga.createdAt } };
   }
 
   async update(record: SagaRecord): Promise<Written | undefined> {

@@ -7,6 +7,13 @@ export interface PostgresClient {
   query(text: string, values?: unknown[]): Promise<{ readonly rows: readonly unknown[] }>;
 }
 
+/** What `pg` takes in place of a text: a statement that each connection prepares once, by its name. */
+export interface NamedStatement {
+  readonly name: string;
+  readonly text: string;
+  readonly values: unknown[];
+}
+
 /** The five characters by which Postgres names an error, or an empty text: then it is not the server's. */
 function stateOf(error: unknown): string {
   const { code } = error as { readonly code?: unknown };

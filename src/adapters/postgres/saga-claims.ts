@@ -3,15 +3,18 @@ import { shapeOf } from '../internal/saga-query.ts';
 import { decodeForRepair, judgedRow, type SagaRow } from '../internal/saga-row.ts';
 import { arrayLiteral, refuseNul } from './client.ts';
 import type { SagaConnection } from './saga-connection.ts';
+import type { SagaLeases } from './saga-leases.ts';
 
 type ClaimedAnswer = SagaRow & { readonly due_at: number; readonly claimed_at: number };
 
 /** Who holds what. */
 export class SagaClaims {
   readonly #connection: SagaConnection;
+  readonly #leases: SagaLeases;
 
-  constructor(connection: SagaConnection) {
+  constructor(connection: SagaConnection, leases: SagaLeases) {
     this.#connection = connection;
+    this.#leases = leases;
   }
 
   async claim(request: ClaimRequest, { owner, ttl }: Lease): Promise<readonly SagaRecord[]> {
@@ -57,10 +60,15 @@ export class SagaClaims {
   }
 
   async heartbeat({ owner, ttl }: Lease): Promise<boolean> {
-    return (await this.#connection.ask('heartbeat', [owner, ttl])).length === 1;
+    const lives = (await this.#connection.ask('heartbeat', [owner, ttl])).length === 1;
+    if (!lives) this.#leases.forget(owner);
+    return lives;
   }
 
   async release(owner: string): Promise<void> {
+    this.#leases.forget(owner);
     await this.#connection.ask('release', [owner]);
+    // A create that was under way may have remembered it again.
+    this.#leases.forget(owner);
   }
 }

@@ -1,5 +1,6 @@
 import { StoreError } from '../../core/errors.ts';
-import { methodsOption, parseOptions, z } from '../../core/options.ts';
+import { methodsOption, parseOptions, runtimeOption, z } from '../../core/options.ts';
+import { type Runtime, resolveRuntime } from '../../core/runtime.ts';
 import type {
   ClaimRequest,
   Lease,
@@ -17,6 +18,7 @@ import { newRow } from '../internal/saga-row.ts';
 import type { PostgresClient } from './client.ts';
 import { SagaClaims } from './saga-claims.ts';
 import { SagaConnection } from './saga-connection.ts';
+import { SagaLeases } from './saga-leases.ts';
 import { knownVersion, migrationOf, type SagaPlace, sagaTables } from './saga-schema.ts';
 import { SagaSearch } from './saga-search.ts';
 import { sagaStatements } from './saga-statements.ts';
@@ -35,6 +37,14 @@ export interface PostgresSagaStoreOptions {
    * `start` fails unless somebody has called `migrate` before. Default true.
    */
   readonly migrateOnStart?: boolean | undefined;
+  /**
+   * Whether each connection prepares the statements of writes once, by name, so that the server does not plan them anew
+   * each time. Needs a client that takes `query({ name, text, values })`, as `pg` does, and no pooler that gives every
+   * transaction another connection, unless it knows of prepared statements (pgbouncer does from 1.21 on). Default false.
+   */
+  readonly prepare?: boolean | undefined;
+  /** Its monotonic clock tells how long ago a lease was extended; all other time is the server's. Default: the system's. */
+  readonly runtime?: Partial<Runtime> | undefined;
 }
 
 /** A store of sagas in Postgres. */
@@ -57,6 +67,8 @@ const optionsSchema = z.strictObject({
     .default('public'),
   tablePrefix: tablePrefixOption(),
   migrateOnStart: z.boolean().default(true),
+  prepare: z.boolean().default(false),
+  runtime: runtimeOption(),
 });
 
 /**
@@ -73,6 +85,8 @@ export function postgresSagaStore(options: PostgresSagaStoreOptions): PostgresSa
 interface Settings extends SagaPlace {
   readonly client: PostgresClient;
   readonly migrateOnStart: boolean;
+  readonly prepare: boolean;
+  readonly runtime?: Partial<Runtime> | undefined;
 }
 
 class SagaStoreInPostgres implements PostgresSagaStore {
@@ -87,9 +101,10 @@ class SagaStoreInPostgres implements PostgresSagaStore {
   constructor(settings: Settings) {
     this.#settings = settings;
     const tables = sagaTables(settings);
-    this.#connection = new SagaConnection(settings.client, sagaStatements(tables));
-    this.#writes = new SagaWrites(this.#connection);
-    this.#claims = new SagaClaims(this.#connection);
+    this.#connection = new SagaConnection(settings.client, sagaStatements(tables), settings.prepare);
+    const leases = new SagaLeases(resolveRuntime(settings.runtime).clock);
+    this.#writes = new SagaWrites(this.#connection, leases);
+    this.#claims = new SagaClaims(this.#connection, leases);
     this.#search = new SagaSearch(this.#connection, tables.sagas);
   }
 

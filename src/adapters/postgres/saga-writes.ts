@@ -11,6 +11,7 @@ import {
 } from '../internal/saga-row.ts';
 import { arrayLiteral, isBadValue, refuseNul, storeErrorOf } from './client.ts';
 import type { SagaConnection } from './saga-connection.ts';
+import type { SagaLeases } from './saga-leases.ts';
 import { createdColumns, updateColumns } from './saga-statements.ts';
 
 type Created = { readonly created: boolean; readonly record: SagaRecord };
@@ -28,13 +29,15 @@ interface RowUpdate extends SagaChange {
   readonly seen: number;
 }
 
-/** Where a batch stands: the columns of its rows as arrays, in the order of the ids. */
-function columnsOf<R extends { readonly id: string }>(
+/** The columns of these rows as parameters: of several rows as arrays, in the order of the ids. */
+function parametersOf<R extends { readonly id: string }>(
   rows: readonly R[],
   columns: readonly (readonly [string, string])[],
-): string[] {
-  const ordered = rows.length === 1 ? rows : [...rows].sort((a, b) => (a.id < b.id ? -1 : 1));
-  return columns.map(([name]) => arrayLiteral(ordered.map((row) => row[name as keyof R] as Cell)));
+): Cell[] {
+  const cellOf = (row: R, name: string): Cell => row[name as keyof R] as Cell;
+  if (rows.length === 1) return columns.map(([name]) => cellOf(rows[0]!, name));
+  const ordered = [...rows].sort((a, b) => (a.id < b.id ? -1 : 1));
+  return columns.map(([name]) => arrayLiteral(ordered.map((row) => cellOf(row, name))));
 }
 
 /**
@@ -43,20 +46,25 @@ function columnsOf<R extends { readonly id: string }>(
  */
 export class SagaWrites {
   readonly #connection: SagaConnection;
+  readonly #leases: SagaLeases;
   readonly #creates: GroupCommit<NewRow, boolean>;
   readonly #updates: GroupCommit<RowUpdate, Written | undefined>;
 
-  constructor(connection: SagaConnection) {
+  constructor(connection: SagaConnection, leases: SagaLeases) {
     this.#connection = connection;
-    const shared = { maxBatch: 500, inFlight: 1 };
+    this.#leases = leases;
     this.#creates = new GroupCommit({
-      ...shared,
+      maxBatch: 500,
+      // Two would meet at the row of the lease.
+      inFlight: 1,
       commit: (batch) => this.#halving(batch, (part) => this.#create(part)),
       keyOf: ({ row }) => row.id,
       sizeOf: ({ row }) => row.input.length + row.steps.length,
     });
     this.#updates = new GroupCommit({
-      ...shared,
+      maxBatch: 500,
+      // While the server writes one, whoever the other one woke prepares the next.
+      inFlight: 2,
       commit: (batch) => this.#halving(batch, (part) => this.#update(part)),
       keyOf: ({ id }) => id,
       sizeOf: ({ steps }) => steps.length,
@@ -105,23 +113,24 @@ export class SagaWrites {
     const { owner } = batch[0]!.item.lease;
     const others = batch.filter(({ item }) => item.lease.owner !== owner);
     const own = others.length === 0 ? batch : batch.filter(({ item }) => item.lease.owner === owner);
+    const rows = own.map(({ item }) => item.row);
     const ttl = Math.max(...own.map(({ item }) => item.lease.ttl));
-    const columns = columnsOf(
-      own.map(({ item }) => item.row),
-      createdColumns,
+    const values = [...parametersOf(rows, createdColumns), owner];
+    const made = await this.#leases.extending(
+      { owner, ttl },
+      () => this.#connection.ask(rows.length === 1 ? 'createOne' : 'create', values),
+      (length) =>
+        this.#connection.ask(rows.length === 1 ? 'createOneLeased' : 'createLeased', [...values, length]),
     );
-    const rows = await this.#connection.ask('create', [...columns, owner, ttl]);
-    const made = new Set(rows.map((row) => row.id));
-    for (const { item, resolve } of own) resolve(made.has(item.row.id));
+    const ids = new Set(made.map((row) => row.id));
+    for (const { item, resolve } of own) resolve(ids.has(item.row.id));
     if (others.length > 0) await this.#create(others);
   }
 
   async #update(batch: readonly PendingWrite<RowUpdate, Written | undefined>[]): Promise<void> {
-    const columns = columnsOf(
-      batch.map(({ item }) => item),
-      updateColumns,
-    );
-    const rows = await this.#connection.ask('update', columns);
+    const updates = batch.map(({ item }) => item);
+    const statement = updates.length === 1 ? 'updateOne' : 'update';
+    const rows = await this.#connection.ask(statement, parametersOf(updates, updateColumns));
     const counts = new Map(rows.map((row) => [row.id, row.request_count as number]));
     for (const { item, resolve } of batch) {
       const requests = counts.get(item.id);

@@ -109,7 +109,7 @@ export const taking: SagaStoreTests = {
     assert.equal(await (await another()).take('a', second), undefined);
     assert.equal(await store.take('unknown', second), undefined);
     assert.deepEqual(await store.get('a'), record);
-    await pass(first.ttl + 1);
+    await pass(first.ttl * 1.1 + 1);
     assert.equal((await store.take('a', second))?.epoch, record.epoch + 1);
     assert.equal(await store.take('a', first), undefined);
   },
@@ -130,7 +130,7 @@ export const taking: SagaStoreTests = {
   ) => {
     const { record } = await store.create(newSaga('a'), first);
     await store.update({ ...record, status: 'parked' });
-    await pass(first.ttl + 1);
+    await pass(first.ttl * 1.1 + 1);
     const taken = (await store.take('a', second))!;
     assert.equal(await store.heartbeat(second), true);
     assert.ok(await store.update({ ...taken, status: 'running' }));
@@ -143,7 +143,7 @@ export const taking: SagaStoreTests = {
 export const leases: SagaStoreTests = {
   'ends a lease that is not renewed': async ({ store, pass }, first, second) => {
     await store.create(newSaga('a'), first);
-    await pass(first.ttl + 1);
+    await pass(first.ttl * 1.1 + 1);
     assert.equal(await store.heartbeat(first), false);
     assert.deepEqual(ids(await store.claim(all(), second)), ['a']);
   },

@@ -14,11 +14,11 @@ export const waiting: SagaStoreTests = {
     assert.ok(await store.update({ ...record, status: 'waiting', wakeAt }));
     assert.equal((await store.get('a'))?.wakeAt, wakeAt);
     assert.deepEqual(await store.claim(all(), first), []);
-    await pass(first.ttl + 1);
+    await pass(first.ttl * 1.1 + 1);
     const [due] = await store.claim(all(), second);
     assert.deepEqual([due?.status, due?.epoch], ['waiting', record.epoch + 1]);
     assert.deepEqual(await store.claim(all(), first), []);
-    await pass(second.ttl + 1);
+    await pass(second.ttl * 1.1 + 1);
     assert.deepEqual(ids(await store.claim(all(), first)), ['a']);
   },
 
@@ -39,7 +39,7 @@ export const waiting: SagaStoreTests = {
     assert.equal(await store.heartbeat(first), true);
     assert.deepEqual(await store.claim(all(), first), []);
     assert.equal((await store.take('b', second))?.status, 'waiting');
-    await pass(first.ttl + 1);
+    await pass(first.ttl * 1.1 + 1);
     assert.deepEqual(ids(await store.claim(all(10, ['b']), second)), ['a']);
   },
 

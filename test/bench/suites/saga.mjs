@@ -24,7 +24,7 @@ export const suite = {
   subject: 'holdfast',
   packages: ['@dbos-inc/dbos-sdk', 'pg', 'better-sqlite3'],
   notes:
-    'By the wall clock, since the disk counts: contenders take turns of a moment, round after round. Postgres has its default durability and shares the processors with its clients; each contender has 20 connections. The saga has three steps that do nothing but answer.',
+    'By the wall clock, since the disk counts: contenders take turns of a moment, round after round. Postgres has its default durability and shares the processors with its clients; each contender has 20 connections, and holdfast has `prepare` on. The saga has three steps that do nothing but answer.',
   scenarios: [
     ...concurrencies.map((concurrency) => ({
       name: `postgres-${concurrency}`,
