@@ -1,3 +1,4 @@
+export type { Gate, GateSet, Permit } from '../core/policy.ts';
 export type { AnswerFilter, AnswerHead, AnswerHeaders, BodyWatcher } from './answer-filter.ts';
 export type { RouteConditions, ValueCondition } from './conditions.ts';
 export type { Exchange, ExchangeOutcome, Guard, GuardResult, Principal } from './exchange.ts';

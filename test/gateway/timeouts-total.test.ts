@@ -21,7 +21,7 @@ describe('timeouts.total', () => {
         });
       });
       const registry = registryOf({ stuck: [stuck] });
-      const timeouts = { total: '300ms' };
+      const timeouts = { total: '300ms' } as const;
       const { url } = await listening({ registry, runtime: { clock } }, (router) =>
         router.route('/plain', { service: 'stuck', timeouts }).route('/retried', {
           service: 'stuck',
