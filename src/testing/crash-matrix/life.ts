@@ -69,6 +69,8 @@ export class Life {
     while (this.#alive) {
       if (this.frozenFor <= 0) return;
       await this.#time.pass(this.frozenFor);
+      // As in Node: timers that are over come before whatever arrived meanwhile.
+      await this.#time.pass(0);
     }
     return silence();
   }

@@ -32,7 +32,7 @@ export const matrixTimes: Readonly<
   /** Until a process that died is started again. */
   restart: 1_000,
   /** What has not ended by then is stuck. */
-  doomsday: 24 * 3_600_000,
+  doomsday: 1_800_000,
 };
 
 /** A call that a run makes, as its boundaries are counted. */

@@ -48,6 +48,8 @@ export class Participant implements Doer {
     generation: number,
   ): number | Promise<number> {
     const { books, engine } = this.#world;
+    // Nothing but its lease keeps a process that froze from calling late; whoever cannot know keys shuts it out.
+    if (place.once && this.#process.told.get(book.n) !== book.record?.epoch) throw new Error('shut out');
     const known = books.known(key);
     if (known === 'barred') return engine.refuse('barred', { conclusive: true });
     if (generation !== book.generation[place.index]) return engine.refuse('it was said not to happen');

@@ -91,15 +91,15 @@ export class World implements CallWorld {
 
   /** What a participant does. A few sagas have a step that is never known to be done. */
   conduct(n: number, { kind }: Place): Conduct {
-    if (kind !== 'compensatable' && n % 10 === 7) return 'fail with effect';
+    if (kind !== 'compensatable' && n % 50 === 7) return 'fail with effect';
     // Longer than the runner asks, so that it parks in doubt; later it can be asked again.
-    if (kind === 'pivot' && n % 10 === 5 && this.time.now() < 12_000) return 'fail without effect';
+    if (kind === 'pivot' && n % 50 === 5 && this.time.now() < 12_000) return 'fail without effect';
     return this.#drawConduct();
   }
 
   /** A few undos never succeed. */
   undoConduct(n: number): Conduct {
-    if (n % 10 === 3) return 'fail without effect';
+    if (n % 50 === 3) return 'fail without effect';
     const conduct = this.#drawConduct();
     return conduct === 'refuse' ? 'do' : conduct;
   }
