@@ -1,34 +1,44 @@
-/** The store of sagas in a real Redis, over ioredis and over what node-redis offers. */
+/** The store of sagas in a real Redis, over ioredis and over node-redis. */
 import { Redis } from 'ioredis';
+import { createClient } from 'redis';
 import { describe, expect, it } from 'vitest';
-import type { NodeRedisClient } from '../../src/adapters/redis/client.ts';
+import type { RedisClient } from '../../src/adapters/redis/client.ts';
 import { redisSagaStore } from '../../src/adapters/redis/saga-store.ts';
 import { sagaStoreConformance } from '../../src/testing/conformance/saga-store.ts';
 import type { SagaStoreHarness } from '../../src/testing/conformance/saga-store-harness.ts';
 import { describeServer } from '../servers/describe-server.ts';
 import { redis } from '../servers/redis.ts';
 
-/** The method of node-redis that the adapter calls, by way of ioredis. */
-const likeNodeRedis = (client: Redis): NodeRedisClient => ({
-  sendCommand: ([name, ...parameters]) => client.call(name!, ...parameters),
-});
+/** A connected client, and how to be done with it. */
+interface Connected {
+  readonly client: RedisClient;
+  readonly quit: () => Promise<unknown>;
+}
+
+async function overIoRedis(url: string): Promise<Connected> {
+  const client = new Redis(url);
+  return { client, quit: () => client.quit() };
+}
+
+async function overNodeRedis(url: string): Promise<Connected> {
+  const client = await createClient({ url }).connect();
+  return { client, quit: () => client.close() };
+}
 
 describeServer(redis, (server) => {
   let created = 0;
-  const open = async (
-    dress: (client: Redis) => Redis | NodeRedisClient = (client) => client,
-  ): Promise<SagaStoreHarness> => {
-    const clients = [new Redis(server().url.href), new Redis(server().url.href)];
-    const [client, second] = clients as [Redis, Redis];
+  const open = (connect: (url: string) => Promise<Connected>) => async (): Promise<SagaStoreHarness> => {
+    const [first, second] = [await connect(server().url.href), await connect(server().url.href)];
+    const client = new Redis(server().url.href);
     // Others may use the server too, so it is not flushed.
     created += 1;
     const prefix = `holdfast-test:{${process.pid}:${created}}:`;
     const keys = (what: string): Promise<string[]> =>
       client.keys(`${prefix.replace(/[*?[\]\\]/g, '\\$&')}${what}`);
     return {
-      store: redisSagaStore({ client: dress(client), prefix }),
+      store: redisSagaStore({ client: first.client, prefix }),
       another: async () => {
-        const store = redisSagaStore({ client: dress(second), prefix });
+        const store = redisSagaStore({ client: second.client, prefix });
         await store.start();
         return store;
       },
@@ -46,12 +56,12 @@ describeServer(redis, (server) => {
       dispose: async () => {
         const all = await keys('*');
         if (all.length > 0) await client.del(...all);
-        for (const one of clients) await one.quit();
+        for (const one of [client, first, second]) await one.quit();
       },
     };
   };
-  sagaStoreConformance({ describe, it, name: 'Redis, over ioredis', open: () => open() });
-  sagaStoreConformance({ describe, it, name: 'Redis, as over node-redis', open: () => open(likeNodeRedis) });
+  sagaStoreConformance({ describe, it, name: 'Redis, over ioredis', open: open(overIoRedis) });
+  sagaStoreConformance({ describe, it, name: 'Redis, over node-redis', open: open(overNodeRedis) });
 
   it('says what the server loses', async () => {
     const client = new Redis(server().url.href);

@@ -51,7 +51,7 @@ async function freeze(freezes: number, own: CrashStage, read: () => Promise<Reco
   await other.ready;
   for (let round = 0; round < freezes; ) {
     const begun = frozen.said('begun').length;
-    await until(() => frozen.said('begun').length > begun + 20, frozen);
+    await until(() => frozen.said('begun').length > begun + 5, frozen);
     const resumed = other.said('resumed').length;
     frozen.signal('SIGSTOP');
     // The other one takes over what the frozen one holds, unless that was stopped with a lock on a database.
@@ -59,7 +59,7 @@ async function freeze(freezes: number, own: CrashStage, read: () => Promise<Reco
     const again = frozen.said('begun').length;
     frozen.signal('SIGCONT');
     // Whatever it still had to write it has written, or tried to, when it is at work again.
-    await until(() => frozen.said('begun').length > again + 10, frozen);
+    await until(() => frozen.said('begun').length > again + 3, frozen);
   }
   for (const worker of [frozen, other]) {
     await worker.kill();
@@ -87,7 +87,7 @@ function expectFenced(...workers: readonly CrashWorker[]): void {
 }
 
 describe('a frozen worker', () => {
-  it('writes nothing of what was taken over meanwhile, on SQLite', { timeout: 120_000 }, async () => {
+  it('writes nothing of what was taken over meanwhile, on SQLite', { timeout: 600_000 }, async () => {
     const own = new CrashStage();
     stage = own;
     await freeze(5, own, async () => {
@@ -100,10 +100,10 @@ describe('a frozen worker', () => {
 });
 
 describeServer(postgresServer, (server) => {
-  it('keeps a frozen worker from writing what was taken over', { timeout: 120_000 }, async () => {
+  it('keeps a frozen worker from writing what was taken over', { timeout: 600_000 }, async () => {
     const own = new CrashStage(server().url.href);
     stage = own;
-    await freeze(5, own, async () => {
+    await freeze(3, own, async () => {
       const client = new postgres.Client({ connectionString: server().url.href });
       await client.connect();
       const { rows } = await client.query('SELECT id, status, reason FROM holdfast_sagas');
