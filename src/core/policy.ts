@@ -75,6 +75,7 @@ export interface Gate extends Policy {
 
 /** A {@link Gate} for each key, made when it is first asked for. `CircuitBreakers` is one. */
 export interface GateSet {
+  /** The gate of this key; the same one each time, as long as it is kept. */
   for(key: string): Gate;
 }
 

@@ -181,7 +181,11 @@ export class RequestHeaders {
     return this.#raw;
   }
 
-  /** What is known of each name, in the same order. */
+  /**
+   * What is known of each name, in the same order.
+   *
+   * @internal
+   */
   get kinds(): readonly HeaderName[] {
     return this.#kinds;
   }

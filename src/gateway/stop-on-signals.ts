@@ -18,7 +18,11 @@ export interface StopOnSignalsOptions {
 
 /** What is stopped. */
 export interface Stoppable {
-  /** @param options milliseconds. */
+  /**
+   * Stop, and resolve when that is done.
+   *
+   * @param options in milliseconds
+   */
   stop(options: { readonly grace: number; readonly timeout: number }): Promise<unknown>;
 }
 

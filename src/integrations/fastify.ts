@@ -14,7 +14,9 @@ export interface FastifyRequestLike {
 /** What is needed of a reply of Fastify. */
 export interface FastifyReplyLike {
   readonly raw: ServerResponse;
+  /** Tell Fastify that somebody else answers. */
   hijack(): unknown;
+  /** What hooks have set so far. */
   getHeaders(): Readonly<Record<string, number | string | string[] | undefined>>;
 }
 
@@ -22,11 +24,14 @@ export interface FastifyReplyLike {
 export interface FastifyInstanceLike {
   /** The path that the plugin was registered under. */
   readonly prefix: string;
+  /** Read no body any more. */
   removeAllContentTypeParsers(): void;
+  /** Say how bodies of a type are read. */
   addContentTypeParser(
     contentType: string,
     parser: (request: never, payload: never, done: (error: Error | null, body?: unknown) => void) => void,
   ): unknown;
+  /** A route for every method. */
   all(path: string, handler: (request: FastifyRequestLike, reply: FastifyReplyLike) => void): unknown;
 }
 

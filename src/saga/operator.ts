@@ -70,7 +70,7 @@ export class SagaOperator {
 
   /** Prepare the store: create its tables or bring them up to date. @throws StoreError. */
   async start(): Promise<this> {
-    await this.#store.call('start', (store) => store.start());
+    await this.#store.start();
     return this;
   }
 

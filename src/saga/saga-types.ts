@@ -180,6 +180,7 @@ export interface StepFunctions {
   readonly policy?: Policy | undefined;
   /** Of one attempt, or of a wait for a signal, in milliseconds. */
   readonly timeout?: number | undefined;
+  /** Of a step that is done once: finds out whether it happened. */
   readonly query?: ((context: StepContext<unknown, unknown>) => unknown) | undefined;
   /** All must hold: its group's, and its own. */
   readonly conditions?: readonly Condition<unknown, unknown>[] | undefined;

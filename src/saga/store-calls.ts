@@ -6,6 +6,9 @@ import { settle, unlimitedCall } from '../core/policy.ts';
 import type { SagaStore } from '../ports/saga-store.ts';
 import type { SagaEvents } from './saga-events.ts';
 
+/** How long a store may take to get ready, at least, in milliseconds. */
+const startLimit = 60_000;
+
 /** Calls a store so that a call that hangs fails, and every failure is told. */
 export class StoreCalls {
   readonly #store: SagaStore;
@@ -26,12 +29,21 @@ export class StoreCalls {
     return error;
   }
 
+  /** Prepare the store. Tables may have to be migrated, which no lease waits for. @throws StoreError. */
+  start(): Promise<void> {
+    const limit = new TimeLimit(this.#limit.clock, Math.max(startLimit, this.#limit.length));
+    return this.#within(limit, 'start', (store) => store.start());
+  }
+
   /**
    * @throws InvalidPayloadError when the store says that it will never do it.
    * @throws StoreError whatever else the store throws, and when it does not answer in time.
    */
   call<T>(operation: string, work: (store: SagaStore) => Promise<T>): Promise<T> {
-    const limit = this.#limit;
+    return this.#within(this.#limit, operation, work);
+  }
+
+  #within<T>(limit: TimeLimit, operation: string, work: (store: SagaStore) => Promise<T>): Promise<T> {
     const now = limit.clock.now();
     const call = new TimedCall(unlimitedCall, now + limit.length, limit);
     return new Promise((resolve, reject) => {

@@ -122,7 +122,7 @@ export class Worker {
 
   /** @throws StoreError when the store cannot be prepared or read. */
   async start(): Promise<void> {
-    await this.store.call('start', (store) => store.start());
+    await this.store.start();
     await this.#claims.look();
     this.#keeper.start();
     this.#poller.start();
