@@ -255,7 +255,12 @@ describe('the outbound listener', () => {
     });
     expect(new Set(statuses.slice(0, -1))).toEqual(new Set([504]));
     expect(statuses.at(-1)).toBe(503);
-    expect(await get(outbound, { host: 'orders' })).toMatchObject({ status: 200 });
+    // 100 ms may be short for the first call on a busy machine; what counts is that nothing refuses it.
+    await until('the other service is served', async () => {
+      const answer = await get(outbound, { host: 'orders' });
+      expect(answer.text).not.toContain('HOLDFAST_CIRCUIT_OPEN');
+      return answer.status === 200;
+    });
     process.kill(hung.appPids[0]!, 'SIGCONT');
     await until(
       'the service is served again',
