@@ -40,12 +40,17 @@ export interface RequestDeskOptions {
   readonly worker: Worker;
   readonly runtime: Runtime;
   readonly settings: SagaRunnerSettings;
+  /** Waits with a signal that also aborts when the runner has stopped. @throws NotRunningError then. */
+  readonly untilStopped: <T>(signal: AbortSignal, wait: (until: AbortSignal) => Promise<T>) => Promise<T>;
 }
 
 const signalSchema = z.strictObject({ id: sagaIdOption.optional() });
-const cancelSchema = z.object({
+const cancelSchema = z.strictObject({
   reason: z.string().trim().min(1).max(2_000),
   by: z.string().trim().min(1).max(200).optional(),
+  // Checked where they are used.
+  signal: z.unknown().optional(),
+  timeout: z.unknown().optional(),
 });
 
 /** Tells sagas what somebody outside wants of them. */
@@ -53,11 +58,13 @@ export class RequestDesk {
   readonly #worker: Worker;
   readonly #runtime: Runtime;
   readonly #settings: SagaRunnerSettings;
+  readonly #untilStopped: RequestDeskOptions['untilStopped'];
 
-  constructor({ worker, runtime, settings }: RequestDeskOptions) {
+  constructor({ worker, runtime, settings, untilStopped }: RequestDeskOptions) {
     this.#worker = worker;
     this.#runtime = runtime;
     this.#settings = settings;
+    this.#untilStopped = untilStopped;
   }
 
   /** @throws What `SagaRunner.signal` says. */
@@ -99,8 +106,9 @@ export class RequestDesk {
   }
 
   /** @throws What `SagaRunner.cancel` says. */
-  async cancel(id: string, { signal, timeout, ...options }: CancelOptions): Promise<CancelOutcome> {
+  async cancel(id: string, options: CancelOptions): Promise<CancelOutcome> {
     const { reason, by } = parseOptions('SagaRunner.cancel', cancelSchema, options);
+    const { signal, timeout } = options;
     const record = await this.#get(id);
     const known = this.#outcome(record);
     if (known !== undefined) return known;
@@ -110,7 +118,9 @@ export class RequestDesk {
       await this.#request(id, { id: this.#runtime.id(), type: 'cancel', reason: said, at });
     }
     const waiting = { ...(signal && { signal }), ...(timeout !== undefined && { timeout }) };
-    return enter(this.#runtime.clock, waiting, (context) => this.#decided(id, context.signal));
+    return enter(this.#runtime.clock, waiting, (context) =>
+      this.#untilStopped(context.signal, (until) => this.#decided(id, until)),
+    );
   }
 
   async #decided(id: string, signal: AbortSignal): Promise<CancelOutcome> {
