@@ -45,12 +45,16 @@ export interface RequestDeskOptions {
 }
 
 const signalSchema = z.strictObject({ id: sagaIdOption.optional() });
-const cancelSchema = z.strictObject({
+const signalName = z
+  .string()
+  .regex(/^[\w.-]{1,1000}$/, {
+    error: 'the name of a wait: 1 to 1,000 letters, digits, dots, dashes and underscores',
+  });
+const namedSchema = z.object({ name: signalName });
+// A step may pass its context on among these, so there may be more.
+const cancelSchema = z.object({
   reason: z.string().trim().min(1).max(2_000),
   by: z.string().trim().min(1).max(200).optional(),
-  // Checked where they are used.
-  signal: z.unknown().optional(),
-  timeout: z.unknown().optional(),
 });
 
 /** Tells sagas what somebody outside wants of them. */
@@ -70,6 +74,8 @@ export class RequestDesk {
   /** @throws What `SagaRunner.signal` says. */
   async signal(id: string, name: string, payload: unknown, options: SignalOptions): Promise<SignalOutcome> {
     const { id: requestId = this.#runtime.id() } = parseOptions('SagaRunner.signal', signalSchema, options);
+    // Also where nobody here knows what the saga waits for: what is written down stays.
+    parseOptions('SagaRunner.signal', namedSchema, { name });
     const what = `the signal ${name} of saga ${id}`;
     const json = payload === undefined ? undefined : toJson(payload, what, this.#settings.maxPayload);
     await this.#check(id, name, json);

@@ -220,7 +220,8 @@ export class SagaRunner {
    * is that of the nested saga, a dot, and its own.
    *
    * @throws UnknownSagaError when there is no saga of this id.
-   * @throws InvalidOptionsError when the saga waits for no signal of this name, if this runner knows its definition.
+   * @throws InvalidOptionsError when it is no name of a wait, and when the saga waits for no signal of this name, if this
+   * runner knows its definition.
    * @throws InvalidPayloadError when the payload is not JSON, is longer than `maxPayload` or not what is waited for, and
    * when the saga has 1,000 requests already.
    * @throws StoreError when it may or may not be added; send it again with the same id. NotRunningError.
