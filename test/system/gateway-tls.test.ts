@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect, createSecureServer, type SecureServerOptions } from 'node:http2';
-import { createServer, request as secureRequest } from 'node:https';
+import { Agent, createServer, request as secureRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -123,7 +123,9 @@ async function secureUpstream(tls: SecureServerOptions): Promise<{ url: string; 
 /** The protocol that was agreed on and the answer's body. */
 function askHttp1(url: string, ca: Buffer): Promise<string> {
   return new Promise((resolve, reject) => {
-    secureRequest(url, { ca, agent: false, ALPNProtocols: ['http/1.1'] }, (response) => {
+    const agent = new Agent({ ca });
+    onCleanup(() => agent.destroy());
+    secureRequest(url, { agent }, (response) => {
       const { alpnProtocol } = response.socket as TLSSocket;
       response.on('data', (chunk) => resolve(`${alpnProtocol} ${chunk}`));
     })
