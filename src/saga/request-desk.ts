@@ -45,11 +45,9 @@ export interface RequestDeskOptions {
 }
 
 const signalSchema = z.strictObject({ id: sagaIdOption.optional() });
-const signalName = z
-  .string()
-  .regex(/^[\w.-]{1,1000}$/, {
-    error: 'the name of a wait: 1 to 1,000 letters, digits, dots, dashes and underscores',
-  });
+const signalName = z.string().regex(/^[\w.-]{1,1000}$/, {
+  error: 'the name of a wait: 1 to 1,000 letters, digits, dots, dashes and underscores',
+});
 const namedSchema = z.object({ name: signalName });
 // A step may pass its context on among these, so there may be more.
 const cancelSchema = z.object({
