@@ -147,6 +147,7 @@ export {
   traceContext,
   type UpstreamFailed,
   type UpstreamTimeouts,
+  type UpstreamTls,
   type ValueCondition,
   type WorkerExited,
 } from './gateway/index.ts';

@@ -93,7 +93,7 @@ async function openPostgres({ url, parameter, create }: Opening): Promise<Opened
 }
 
 interface Redis extends IoRedisClient {
-  on(event: 'error', listener: () => void): unknown;
+  on(event: 'error', listener: (error: unknown) => void): unknown;
   connect(): Promise<void>;
   disconnect(): void;
 }
@@ -103,12 +103,16 @@ async function openRedis({ url, parameter }: Opening): Promise<OpenedStore> {
   // A command answers now or not at all.
   const options = { lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null };
   const client = new Redis(...([url, options] as never[])) as Redis;
-  client.on('error', () => {});
+  // What `connect` rejects with is only that the connection is closed; why, is told as an event.
+  let cause: unknown;
+  client.on('error', (error) => {
+    cause = error;
+  });
   try {
     await client.connect();
   } catch (error) {
     client.disconnect();
-    throw new StoreError('redis', 'connect', error);
+    throw new StoreError('redis', 'connect', cause ?? error);
   }
   const store = redisSagaStore({ client, prefix: parameter('prefix') });
   return { store, close: () => closeAll(store, () => client.disconnect()) };

@@ -9,11 +9,12 @@ export class InvalidSagaError extends HoldfastError {
   }
 }
 
-/** A saga of this id exists with another input. */
+/** A saga of this id exists, of another kind or with another input. */
 export class SagaConflictError extends HoldfastError {
   static override readonly code = 'HOLDFAST_SAGA_CONFLICT';
-  constructor(saga: string, id: string) {
-    super(`saga ${saga} ${id} was started before with another input; use a new id for new work`);
+  constructor(saga: string, id: string, wanted: string = saga) {
+    const how = wanted === saga ? 'with another input' : `and is no ${wanted}`;
+    super(`saga ${saga} ${id} was started before ${how}; use a new id for new work`);
   }
 }
 

@@ -9,13 +9,14 @@ import { clientBehind, includesAddress, plainAddress } from './addresses.ts';
 import type { HeaderName } from './header-names.ts';
 import { endsHere, type RequestHeaders, requestConnectionOptions } from './headers.ts';
 import { canonicalPath, type PathRules } from './path.ts';
+import { isHttpVersion } from './via.ts';
 
 /** A request's head as it came in. */
 export interface IncomingHead {
   readonly method: string;
   /** The request target, in origin form or absolute form. */
   readonly target: string;
-  /** Such as `1.1`. */
+  /** The version of HTTP by which it came, such as `1.1`. */
   readonly version: string;
   readonly headers: RequestHeaders;
   /** Address of who is connected. */
@@ -75,8 +76,8 @@ interface Fields {
  * @throws ProblemError with the status to answer.
  */
 export function admit(head: IncomingHead, rules: AdmissionRules): Admission {
-  if (head.version !== '1.1' && head.version !== '1.0') {
-    throw new ProblemError(505, 'only HTTP/1.1 and HTTP/1.0 are spoken here');
+  if (!isHttpVersion(head.version)) {
+    throw new ProblemError(505, 'only HTTP/2, HTTP/1.1 and HTTP/1.0 are spoken here');
   }
   const { headers } = head;
   if (headers.kinds.length > rules.maxHeaders) {

@@ -8,6 +8,7 @@ import { headerName } from './header-names.ts';
 import { forwardableTrailers, responseHeaders } from './headers.ts';
 import { StallWatch } from './stall-watch.ts';
 import type { BodySink, UpstreamCall } from './upstream-call.ts';
+import type { Via } from './via.ts';
 
 /** Who takes nothing, in errors. */
 const taker = 'the client that takes the answer';
@@ -29,8 +30,8 @@ export interface RelayOwner {
 
 /** What passing on needs of the router. */
 export interface RelayContext {
-  /** This router's entry in `Via`. */
-  readonly via: string;
+  /** This router's entries in `Via`. */
+  readonly via: Via;
   readonly clock: Clock;
 }
 
@@ -59,7 +60,7 @@ export class AnswerRelay implements BodySink {
     record.status = call.status;
     this.#headers = responseHeaders(call.rawHeaders, leftOut(call.status, added?.replaced));
     if (added !== undefined) this.#headers.push(...added.list);
-    this.#headers.push('Via', context.via);
+    this.#headers.push('Via', context.via[call.version]);
   }
 
   /** Begin, and take the body from then on. */

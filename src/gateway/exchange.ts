@@ -6,6 +6,7 @@ import type { Door } from './door.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
 import { AddedHeaders, type RequestHeaders } from './headers.ts';
 import { readUpTo } from './request-body.ts';
+import { type HttpVersion, isHttpVersion } from './via.ts';
 
 /** Who makes a request, as a guard established it. */
 export interface Principal {
@@ -100,6 +101,8 @@ const noParams: Readonly<Record<string, string>> = Object.freeze({});
 /** The exchange behind the public face: it also knows its door, and who must be told when the client goes away. */
 export class HttpExchange implements Exchange {
   readonly method: string;
+  /** The version of HTTP by which the request came. */
+  readonly version: HttpVersion;
   readonly host: string;
   readonly authority: string;
   readonly scheme: 'http' | 'https';
@@ -150,6 +153,7 @@ export class HttpExchange implements Exchange {
     this.door = door;
     this.record = record;
     this.method = head.method;
+    this.version = isHttpVersion(head.version) ? head.version : '1.1';
     this.headers = head.headers;
     this.host = admission.host;
     this.authority = admission.authority;

@@ -14,6 +14,7 @@ import {
   type UpstreamRequest,
   type UsedConnection,
 } from './upstream-call.ts';
+import type { UpstreamTls } from './upstream-tls.ts';
 
 /** Options of {@link Upstreams}. */
 export interface UpstreamsOptions {
@@ -25,6 +26,7 @@ export interface UpstreamsOptions {
   readonly origins: number;
   /** Addresses that are never called. */
   readonly denied: BlockList;
+  readonly tls?: UpstreamTls | undefined;
   readonly clock: Clock;
 }
 
@@ -61,7 +63,7 @@ export class Upstream {
       connections: options.connections,
       factory: (url, given) => new CountedClient(url, given),
       connectTimeout,
-      connect: { lookup: checkedLookup(options.denied), timeout: connectTimeout },
+      connect: { ...options.tls, lookup: checkedLookup(options.denied), timeout: connectTimeout },
       // Below the 5 seconds after which a Node server closes an idle connection.
       keepAliveTimeout: 4_000,
       headersTimeout: 0,

@@ -112,7 +112,7 @@ export function headersFor(
 ): string[] {
   return outboundHeaders(exchange, {
     ownHost: route.ownHost,
-    via: context.via,
+    via: context.via[exchange.version],
     prefix: route.change.stripPrefix,
     timeLeft: timeLeft(exchange, context.clock),
   });

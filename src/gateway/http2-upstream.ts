@@ -14,6 +14,7 @@ import type { Clock, Timer } from '../core/clock.ts';
 import { BulkheadFullError } from '../core/errors.ts';
 import { http2Fields } from './http2-fields.ts';
 import { type CallCounter, type CallListener, UpstreamCall, type UpstreamRequest } from './upstream-call.ts';
+import type { UpstreamTls } from './upstream-tls.ts';
 
 /** Options of {@link Http2Upstream}. */
 export interface Http2UpstreamOptions {
@@ -22,6 +23,7 @@ export interface Http2UpstreamOptions {
   /** The most requests that wait for a stream. */
   readonly waiting: number;
   readonly lookup: LookupFunction;
+  readonly tls?: UpstreamTls | undefined;
   readonly clock: Clock;
 }
 
@@ -66,6 +68,7 @@ export class Http2Upstream implements CallCounter {
     if (session.streams - roomOf(session) >= waiting) throw new BulkheadFullError(this.origin, waiting, 0);
     this.active += 1;
     const call = new UpstreamCall(this, request, listener);
+    call.version = '2.0';
     new Http2Call(call, request, session, this.#options.clock).begin();
     return call;
   }
@@ -100,7 +103,8 @@ export class Http2Upstream implements CallCounter {
   }
 
   #connect(): Session {
-    const session = connect(this.origin, { lookup: this.#options.lookup } as Parameters<typeof connect>[1]);
+    const { lookup, tls } = this.#options;
+    const session = connect(this.origin, { ...tls, lookup } as Parameters<typeof connect>[1]);
     const origin = new URL(this.origin);
     const entry: Session = { session, origin, connected: false, open: true, streams: 0, served: 0 };
     this.#sessions.add(entry);

@@ -60,4 +60,5 @@ export type {
   UpstreamTimeouts,
 } from './router-options.ts';
 export { type StopOnSignalsOptions, type Stoppable, stopOnSignals } from './stop-on-signals.ts';
+export type { UpstreamTls } from './upstream-tls.ts';
 export type { FetchInfo } from './web-door.ts';

@@ -34,6 +34,7 @@ import {
 import { RouterWorkers } from './router-workers.ts';
 import { answerWith, refuse, type ServeContext, serve } from './serve.ts';
 import { couldBeTunnel, serveAsPlain } from './upgrade.ts';
+import { viaOf } from './via.ts';
 import { type FetchInfo, WebDoor, webHead } from './web-door.ts';
 
 const owner = 'RequestRouter';
@@ -66,8 +67,9 @@ export class RequestRouter implements AsyncDisposable {
     this.#emitter = new Emitter('request-router', name, this.#runtime.telemetry);
     const { clock } = this.#runtime;
     const denied = addressSet(owner, 'deniedUpstreams', parsed.deniedUpstreams);
-    this.#upstreams = new Upstreams({ ...limits, denied, clock });
-    this.#mirrors = new Upstreams({ ...limits, denied, clock });
+    const connecting = { ...limits, denied, clock, tls: parsed.upstreamTls };
+    this.#upstreams = new Upstreams(connecting);
+    this.#mirrors = new Upstreams(connecting);
     // Its own id in it: several routers of the same name may stand in a row without a loop.
     const pseudonym = `${name}-${this.#runtime.id().slice(0, 8)}`;
     this.#rules = admissionRules(parsed, pseudonym);
@@ -87,7 +89,7 @@ export class RequestRouter implements AsyncDisposable {
       },
       paths,
       limits,
-      via: `1.1 ${pseudonym}`,
+      via: viaOf(pseudonym),
       clock,
       refuse: (exchange, error) => refuse(this.#context, exchange.door, exchange.record, error, exchange),
       onRefused: (record, status, reason) => this.#refused(record, status, reason),

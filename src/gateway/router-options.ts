@@ -20,6 +20,7 @@ import { redirectSchema } from './redirect.ts';
 import type { MirrorOptions, RedirectOptions, ServiceSubset, SplitShare, StickyKey } from './route-types.ts';
 import { splitSchema, stickySchema, subsetSchema } from './split.ts';
 import { defaultDeniedUpstreams } from './upstream-address.ts';
+import { type UpstreamTls, upstreamTlsSchema } from './upstream-tls.ts';
 
 /** Bounds on what the router takes in and holds. */
 export interface RouterLimits {
@@ -69,6 +70,8 @@ export interface RequestRouterOptions {
   readonly identityHeaders?: readonly string[] | undefined;
   /** Addresses or CIDRs that are never called, whatever a registry says. Default: the link-local ones. */
   readonly deniedUpstreams?: readonly string[] | undefined;
+  /** Trust in upstreams that are called by `https:`, in either version of HTTP. Default: as Node has it. */
+  readonly upstreamTls?: UpstreamTls | undefined;
   /** What to do with `//` and `;` in paths. Default: refuse both. */
   readonly paths?: Partial<PathRules> | undefined;
   /** For every route that has none of its own. */
@@ -207,6 +210,7 @@ export interface ResolvedRouterOptions {
   readonly trustedProxies?: readonly string[] | undefined;
   readonly identityHeaders: readonly string[];
   readonly deniedUpstreams: readonly string[];
+  readonly upstreamTls?: UpstreamTls | undefined;
   readonly paths: PathRules;
   readonly timeouts: GivenTimeouts;
   readonly guards: Readonly<Record<string, Guard>>;
@@ -234,6 +238,7 @@ const routerSchema = z.strictObject({
   trustedProxies: z.array(z.string()).optional(),
   identityHeaders: z.array(headerName).default([]),
   deniedUpstreams: z.array(z.string()).default([...defaultDeniedUpstreams]),
+  upstreamTls: upstreamTlsSchema.optional(),
   paths: z
     .strictObject({
       doubleSlash: z.enum(['reject', 'merge']).default('reject'),

@@ -3,6 +3,7 @@ import type { Duplex, Readable } from 'node:stream';
 import { ProblemError, TimeoutError, UpstreamError } from '../core/errors.ts';
 import { messageOf } from '../core/holdfast-error.ts';
 import { isOddlyCoded } from './headers.ts';
+import type { HttpVersion } from './via.ts';
 
 /** Limits in milliseconds; 0 for none. */
 export interface ForwardTimeouts {
@@ -72,6 +73,8 @@ const heldBytes = 65_536;
 
 /** One call, and the handler that undici reports to. It holds the body until a sink is attached. */
 export class UpstreamCall {
+  /** The version of HTTP in which the upstream speaks. */
+  version: HttpVersion = '1.1';
   status = 0;
   reason = '';
   rawHeaders: readonly Buffer[] = [];

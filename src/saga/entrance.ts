@@ -84,7 +84,7 @@ export class Entrance {
       accepted,
     );
     if (!created && (record.saga !== name || !isDeepStrictEqual(record.input, accepted))) {
-      throw new SagaConflictError(record.saga, known);
+      throw new SagaConflictError(record.saga, known, name);
     }
     return { id: known, created };
   }

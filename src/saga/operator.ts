@@ -5,6 +5,7 @@ import { InvalidPayloadError, UnknownSagaError } from '../core/errors.ts';
 import { durationOption, methodsOption, parseOptions, runtimeOption, z } from '../core/options.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
 import type { RepairAction, SagaQuery, SagaRecord, SagaStore } from '../ports/saga-store.ts';
+import { parseQuery } from './queries.ts';
 import { parseBlame, parseRepair, type RepairOptions } from './repair.ts';
 import { RepairDesk } from './repair-desk.ts';
 import { StoreCalls } from './store-calls.ts';
@@ -81,9 +82,10 @@ export class SagaOperator {
     return record;
   }
 
-  /** Records that match, newest first; at most 100 unless the query says otherwise. @throws StoreError. */
-  list(query: SagaQuery = {}): Promise<readonly SagaRecord[]> {
-    return this.#store.call('list', (store) => store.list(query));
+  /** Records that match, newest first; at most 100 unless the query says otherwise. @throws InvalidOptionsError, StoreError. */
+  async list(query: SagaQuery = {}): Promise<readonly SagaRecord[]> {
+    const checked = parseQuery('SagaOperator.list', query);
+    return this.#store.call('list', (store) => store.list(checked));
   }
 
   /** What happened to a saga, oldest first. @throws UnknownSagaError when there is none; StoreError. */
@@ -123,11 +125,9 @@ export class SagaOperator {
    *
    * @throws UnknownSagaError, InvalidOptionsError, StoreError; InvalidPayloadError when it takes no more requests.
    */
-  async cancel(
-    id: string,
-    { wait = 0, ...options }: OperatorCancelOptions,
-  ): Promise<CancelOutcome | undefined> {
-    const { by, reason } = parseBlame('SagaOperator.cancel', options);
+  async cancel(id: string, options: OperatorCancelOptions): Promise<CancelOutcome | undefined> {
+    const { wait = 0, ...blame } = options ?? {};
+    const { by, reason } = parseBlame('SagaOperator.cancel', blame as RepairOptions);
     const { clock } = this.#runtime;
     const until = clock.now() + milliseconds(wait, 'wait');
     const record = await this.get(id);

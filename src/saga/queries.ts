@@ -42,8 +42,8 @@ const querySchema: z.ZodType<SagaQuery> = z.strictObject({
 });
 
 /** @throws InvalidOptionsError naming the field. */
-export function parseQuery(query: SagaQuery): SagaQuery {
-  return parseOptions('SagaRunner.list', querySchema, query);
+export function parseQuery(owner: string, query: SagaQuery): SagaQuery {
+  return parseOptions(owner, querySchema, query);
 }
 
 /** @throws InvalidOptionsError naming the field. */

@@ -40,9 +40,16 @@ export interface RequestDeskOptions {
   readonly worker: Worker;
   readonly runtime: Runtime;
   readonly settings: SagaRunnerSettings;
+  /** Waits with a signal that also aborts when the runner has stopped. @throws NotRunningError then. */
+  readonly untilStopped: <T>(signal: AbortSignal, wait: (until: AbortSignal) => Promise<T>) => Promise<T>;
 }
 
 const signalSchema = z.strictObject({ id: sagaIdOption.optional() });
+const signalName = z.string().regex(/^[\w.-]{1,1000}$/, {
+  error: 'the name of a wait: 1 to 1,000 letters, digits, dots, dashes and underscores',
+});
+const namedSchema = z.object({ name: signalName });
+// A step may pass its context on among these, so there may be more.
 const cancelSchema = z.object({
   reason: z.string().trim().min(1).max(2_000),
   by: z.string().trim().min(1).max(200).optional(),
@@ -53,16 +60,20 @@ export class RequestDesk {
   readonly #worker: Worker;
   readonly #runtime: Runtime;
   readonly #settings: SagaRunnerSettings;
+  readonly #untilStopped: RequestDeskOptions['untilStopped'];
 
-  constructor({ worker, runtime, settings }: RequestDeskOptions) {
+  constructor({ worker, runtime, settings, untilStopped }: RequestDeskOptions) {
     this.#worker = worker;
     this.#runtime = runtime;
     this.#settings = settings;
+    this.#untilStopped = untilStopped;
   }
 
   /** @throws What `SagaRunner.signal` says. */
   async signal(id: string, name: string, payload: unknown, options: SignalOptions): Promise<SignalOutcome> {
     const { id: requestId = this.#runtime.id() } = parseOptions('SagaRunner.signal', signalSchema, options);
+    // Also where nobody here knows what the saga waits for: what is written down stays.
+    parseOptions('SagaRunner.signal', namedSchema, { name });
     const what = `the signal ${name} of saga ${id}`;
     const json = payload === undefined ? undefined : toJson(payload, what, this.#settings.maxPayload);
     await this.#check(id, name, json);
@@ -99,8 +110,9 @@ export class RequestDesk {
   }
 
   /** @throws What `SagaRunner.cancel` says. */
-  async cancel(id: string, { signal, timeout, ...options }: CancelOptions): Promise<CancelOutcome> {
+  async cancel(id: string, options: CancelOptions): Promise<CancelOutcome> {
     const { reason, by } = parseOptions('SagaRunner.cancel', cancelSchema, options);
+    const { signal, timeout } = options;
     const record = await this.#get(id);
     const known = this.#outcome(record);
     if (known !== undefined) return known;
@@ -110,7 +122,9 @@ export class RequestDesk {
       await this.#request(id, { id: this.#runtime.id(), type: 'cancel', reason: said, at });
     }
     const waiting = { ...(signal && { signal }), ...(timeout !== undefined && { timeout }) };
-    return enter(this.#runtime.clock, waiting, (context) => this.#decided(id, context.signal));
+    return enter(this.#runtime.clock, waiting, (context) =>
+      this.#untilStopped(context.signal, (until) => this.#decided(id, until)),
+    );
   }
 
   async #decided(id: string, signal: AbortSignal): Promise<CancelOutcome> {

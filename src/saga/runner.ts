@@ -13,7 +13,13 @@ import type { Ending } from './execution.ts';
 import { isSettled } from './journal.ts';
 import { type PurgeOptions, parsePurge, parseQuery } from './queries.ts';
 import { parseRepair, type RepairOptions } from './repair.ts';
-import { type CancelOptions, RequestDesk, type SignalOptions, type SignalOutcome } from './request-desk.ts';
+import {
+  type CancelOptions,
+  RequestDesk,
+  type RequestDeskOptions,
+  type SignalOptions,
+  type SignalOutcome,
+} from './request-desk.ts';
 import { resultsOf } from './results.ts';
 import { parseRunnerOptions, type SagaRunnerOptions, type SagaRunnerSettings } from './runner-options.ts';
 import type { SagaEvents } from './saga-events.ts';
@@ -74,7 +80,9 @@ export class SagaRunner {
     const [worker, runtime, settings] = [this.#worker, this.#runtime, this.#settings];
     const assertRunning = (): void => this.#lifecycle.assertRunning();
     this.#entrance = new Entrance({ worker, runtime, settings, assertRunning });
-    this.#requests = new RequestDesk({ worker, runtime, settings });
+    const untilStopped: RequestDeskOptions['untilStopped'] = (signal, wait) =>
+      this.#untilStopped(signal, wait);
+    this.#requests = new RequestDesk({ worker, runtime, settings, untilStopped });
   }
 
   /** How many sagas this runner holds now. */
@@ -153,15 +161,22 @@ export class SagaRunner {
     return end(begun, unlimitedCall);
   }
 
-  async #settled(id: string, signal: AbortSignal): Promise<Settled> {
-    const until = joinSignals(signal, this.#stopped.signal);
-    try {
+  #settled(id: string, signal: AbortSignal): Promise<Settled> {
+    return this.#untilStopped(signal, async (until) => {
       for (;;) {
         const ending = await (this.#worker.ended(id) ?? this.#look(id));
         if (isSettledEnding(ending)) return ending;
         // It waits, it runs elsewhere, or nobody has taken it over yet.
-        await this.#worker.watchers.wait(id, this.#settings.pollInterval, until.signal);
+        await this.#worker.watchers.wait(id, this.#settings.pollInterval, until);
       }
+    });
+  }
+
+  /** Wait with a signal that also aborts when the runner has stopped. @throws NotRunningError then. */
+  async #untilStopped<T>(signal: AbortSignal, wait: (until: AbortSignal) => Promise<T>): Promise<T> {
+    const until = joinSignals(signal, this.#stopped.signal);
+    try {
+      return await wait(until.signal);
     } catch (error) {
       if (this.#stopped.signal.aborted) throw new NotRunningError('SagaRunner', this.#lifecycle.state);
       throw error;
@@ -196,7 +211,7 @@ export class SagaRunner {
    */
   async list(query: SagaQuery = {}): Promise<readonly SagaRecord[]> {
     this.#lifecycle.assertRunning();
-    const checked = parseQuery(query);
+    const checked = parseQuery('SagaRunner.list', query);
     return this.#worker.store.call('list', (store) => store.list(checked));
   }
 
@@ -205,7 +220,8 @@ export class SagaRunner {
    * is that of the nested saga, a dot, and its own.
    *
    * @throws UnknownSagaError when there is no saga of this id.
-   * @throws InvalidOptionsError when the saga waits for no signal of this name, if this runner knows its definition.
+   * @throws InvalidOptionsError when it is no name of a wait, and when the saga waits for no signal of this name, if this
+   * runner knows its definition.
    * @throws InvalidPayloadError when the payload is not JSON, is longer than `maxPayload` or not what is waited for, and
    * when the saga has 1,000 requests already.
    * @throws StoreError when it may or may not be added; send it again with the same id. NotRunningError.
@@ -225,8 +241,9 @@ export class SagaRunner {
    * cancel, and `tooLate` with its status when it never will, since its pivot is done, it has ended, it turned back
    * before, or it is parked. Honoured between two steps, and at once while it waits. May be called again.
    *
-   * @throws UnknownSagaError when there is no saga of this id; InvalidOptionsError; NotRunningError.
+   * @throws UnknownSagaError when there is no saga of this id; InvalidOptionsError.
    * @throws StoreError when it may or may not be asked of the saga; call it again.
+   * @throws NotRunningError, also when the runner stops before it is decided; the cancel stays.
    * @throws TimeoutError and the signal's reason; the cancel stays.
    */
   async cancel(id: string, options: CancelOptions): Promise<CancelOutcome> {

@@ -1,5 +1,6 @@
 /** What a saga's functions get and give, and a definition without its types. */
 import type { Duration } from '../core/duration.ts';
+import type { JsonValue } from '../core/json.ts';
 import type { CallContext, Policy } from '../core/policy.ts';
 import type { StandardSchema } from '../core/schema.ts';
 import type { SagaPlan } from './plan.ts';
@@ -12,11 +13,22 @@ export type Stored<T> = 0 extends 1 & T
         readonly toJSON: () => infer Json;
       }
     ? Stored<Json>
-    : T extends object
-      ? { readonly [K in keyof T]: Stored<T[K]> }
-      : T extends void
-        ? undefined
-        : T;
+    : IsAnyJsonList<T> extends true
+      ? readonly JsonValue[]
+      : T extends object
+        ? { readonly [K in keyof T]: Stored<T[K]> }
+        : T extends void
+          ? undefined
+          : T;
+
+/** Whether a list may hold all of JSON. The compiler resolves lists at once, and that of {@link JsonValue} has no end. */
+type IsAnyJsonList<T> = T extends readonly (infer Item)[]
+  ? [number, JsonValue] extends [T['length'], Item]
+    ? unknown extends Item
+      ? false
+      : true
+    : false
+  : false;
 
 /** What is known of a saga at a step. */
 export interface SagaState<Input, Results> {

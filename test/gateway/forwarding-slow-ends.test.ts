@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { TimeoutError } from '../../src/core/errors.ts';
+import { RequestRouter } from '../../src/gateway/request-router.ts';
+import { ManualClock } from '../../src/testing/manual-clock.ts';
 import {
   closeAfterEach,
   listening,
+  onCleanup,
   pause,
   raw,
   rawUpstream,
@@ -99,18 +102,30 @@ describe('streams', () => {
   );
 
   it('rule 22: a client that takes a long answer of a handler slowly is not given up', async () => {
-    const { port } = await listening({ timeouts: { idle: 300 } }, (it) =>
-      it.route('/*', { handle: () => new Response(new Uint8Array(12_000_000)) }),
-    );
-    const client = raw(port, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
-    let received = 0;
-    client.socket.on('data', (chunk) => {
-      received += chunk.length;
-      client.socket.pause();
-      setTimeout(() => client.socket.resume(), 4);
+    const clock = new ManualClock();
+    const router = new RequestRouter({ timeouts: { idle: 300 }, runtime: { clock } }).route('/*', {
+      handle: () => new Response(new Uint8Array(12_000_000)),
     });
-    await client.closed;
-    expect(received).toBeGreaterThan(12_000_000);
+    onCleanup(() => router.stop({ timeout: 0 }));
+    let drains = 0;
+    const { port } = await upstream((request, response) => {
+      response.on('drain', () => {
+        drains += 1;
+      });
+      router.node(request, response);
+    });
+    const client = raw(port, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    let waits = 0;
+    let seen = 0;
+    client.socket.on('data', () => {
+      if (drains === seen) return;
+      // Something was taken since: the next wait may be as long again.
+      seen = drains;
+      waits += 1;
+      clock.advanceSync(299);
+    });
+    expect((await client.closed).length).toBeGreaterThan(12_000_000);
+    expect(waits).toBeGreaterThan(2);
   });
 
   it('rule 21: an upstream that does not read stops the client', async () => {
@@ -143,18 +158,23 @@ describe('streams', () => {
     async (what) => {
       const { url } = await rawUpstream((socket) => socket.pause());
       const registry = registryOf({ stalled: [url] });
-      const timeouts = { firstByte: 0, idle: 300 };
-      const { port, router, finished } = await listening({ registry, timeouts }, (it) =>
+      const clock = new ManualClock();
+      const timeouts = { connect: 0, firstByte: 0, idle: 300 };
+      const options = { registry, timeouts, runtime: { clock } };
+      const { port, router, finished } = await listening(options, (it) =>
         it.route('/*', { service: 'stalled' }),
       );
       const client = raw(port, 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n');
       const piece = `10000\r\n${'x'.repeat(65_536)}\r\n`;
-      while (finished.length === 0 && client.socket.writableLength < 16 * piece.length) {
-        client.socket.write(piece);
-        await pause(1);
-      }
+      // Until the buffers of every hop are full, and the router waits for the upstream.
+      await until(() => {
+        const { writableLength } = client.socket;
+        if (writableLength < 16 * piece.length) client.socket.write(piece);
+        return writableLength >= 16 * piece.length && clock.pending === 1;
+      }, 'full buffers');
       // Nobody reads on either side: that the client has left reaches no one.
       if (what === 'has left') client.socket.destroy();
+      clock.advanceSync(300);
       await until(() => finished.length === 1, 'the end');
       expect(finished[0]).toMatchObject({ status: 504, error: expect.any(TimeoutError) });
       expect([router.active, registry.outcomes.map(({ outcome }) => outcome)]).toEqual([0, ['failure']]);

@@ -10,7 +10,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import type { RequestRouter } from '../../src/gateway/request-router.ts';
 import type { RequestRouterOptions } from '../../src/gateway/router-options.ts';
-import { closeAfterEach, onCleanup, rawUpstream, registryOf, until, upstream } from './support.ts';
+import { closeAfterEach, onCleanup, raw, rawUpstream, registryOf, until, upstream } from './support.ts';
 
 closeAfterEach();
 
@@ -224,6 +224,46 @@ describe('HTTP/2 in, HTTP/1.1 out', () => {
     expect(await pending).toMatchObject({ status: 200, body: 'late' });
     await stopped;
     await until(() => client.closed || client.destroyed);
+  });
+});
+
+describe('rule 13: Via tells the version in which a message was received', () => {
+  it.each(['1.0', '1.1', '2.0'])('a request over HTTP/%s', async (version) => {
+    const { url } = await upstream((request, response) => response.end(request.headers.via));
+    const { client, url: router } = await connected((it) => it.route('/*', { url }));
+    const { port } = new URL(router);
+    const answer =
+      version === '2.0'
+        ? (await ask(client, { ':path': '/' })).body
+        : await raw(Number(port), `GET / HTTP/${version}\r\nHost: a\r\nConnection: close\r\n\r\n`).closed;
+    expect(answer).toMatch(new RegExp(`(?:^|\n)${version.replace('.', '\\.')} router-\\w+$`));
+  });
+
+  it('an answer of either version', async () => {
+    const one = await upstream((_request, response) => response.end());
+    const two = await http2Upstream((stream) => {
+      stream.respond({ ':status': 200, via: '1.1 inner' });
+      stream.end();
+    });
+    const { client } = await connected((it) =>
+      it.route('/one', { url: one.url }).route('/two', { url: two.url, http2: true }),
+    );
+    const answers = [await ask(client, { ':path': '/one' }), await ask(client, { ':path': '/two' })];
+    expect(answers.map(({ headers }) => headers.via)).toEqual([
+      expect.stringMatching(/^1\.1 router-\w+$/),
+      expect.stringMatching(/^1\.1 inner, 2\.0 router-\w+$/),
+    ]);
+  });
+
+  it('a request that came through this router by HTTP/2 is a loop', async () => {
+    let own = '';
+    const { url } = await upstream((request, response) => {
+      own = request.headers.via ?? '';
+      response.end();
+    });
+    const { client } = await connected((it) => it.route('/*', { url }));
+    await ask(client, { ':path': '/' });
+    expect((await ask(client, { ':path': '/', via: own })).status).toBe(508);
   });
 });
 

@@ -21,11 +21,14 @@ export function onCleanup(close: () => Promise<unknown> | unknown): void {
   cleanups.push(close);
 }
 
-/** Until the condition holds; for what happens in sockets, which no virtual clock moves. */
+/**
+ * Until the condition holds; for what happens in sockets, which no virtual clock moves. It looks each turn of the event
+ * loop at first, and gives up after many looks rather than after a time: a machine under load has as many of them.
+ */
 export async function until(condition: () => boolean, what = 'the condition'): Promise<void> {
-  for (let turn = 0; turn < 1_000; turn += 1) {
+  for (let turn = 0; turn < 2_000; turn += 1) {
     if (condition()) return;
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, turn < 500 ? 1 : 5));
   }
   throw new Error(`waited in vain for ${what}`);
 }

@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { SagaCompensatedError, TimeoutError, UnknownSagaError } from '../../src/core/errors.ts';
+import {
+  InvalidOptionsError,
+  NotRunningError,
+  SagaCompensatedError,
+  TimeoutError,
+  UnknownSagaError,
+} from '../../src/core/errors.ts';
 import type { SagaRunner } from '../../src/saga/runner.ts';
 import { refuse, saga } from '../../src/saga/saga.ts';
 import { deferred, fails, ScriptStage } from './script-stage.ts';
@@ -42,6 +48,28 @@ describe('a cancel', () => {
     expect(stage.log).toEqual(['hold', 'undo hold']);
     expect(await sagas.cancel('s', reason)).toEqual({ outcome: 'accepted' });
     expect((await stage.record('s')).requests).toHaveLength(1);
+  });
+
+  it('that is not decided when its runner stops says so, and is honoured by the next one', async () => {
+    const { stage, gate, shape, sagas } = await heldUp('hold');
+    const cancelled = sagas.cancel('s', reason);
+    const refused = expect(cancelled).rejects.toBeInstanceOf(NotRunningError);
+    await stage.runtime.clock.advance(0);
+    const stopped = sagas.stop();
+    gate.resolve(1);
+    await stage.settle(stopped);
+    await stage.settle(refused);
+    const next = await stage.runner([shape]);
+    expect(await stage.settle(next.cancel('s', reason))).toEqual({ outcome: 'accepted' });
+    expect((await stage.record('s')).requests).toHaveLength(1);
+  });
+
+  it('without options, or without a reason, is refused by the name of the field', async () => {
+    const { sagas } = await heldUp('hold');
+    for (const options of [undefined, null, {}] as never[]) {
+      await expect(sagas.cancel('s', options)).rejects.toBeInstanceOf(InvalidOptionsError);
+    }
+    await expect(sagas.cancel('s', {} as never)).rejects.toThrow('reason: got nothing');
   });
 
   it('once the pivot is begun is too late when that is done, and when it is refused', async () => {

@@ -125,3 +125,16 @@ describe("an operator's cancel", () => {
     expect((await over.operator.get('s')).requests).toBeUndefined();
   });
 });
+
+describe('an operator that is asked wrongly', () => {
+  it('names the field, and asks nothing of the store', async () => {
+    const operator = operatorOf(stage());
+    const queries = [{ limit: -1 }, { limit: 'x' }, { status: 'bogus' }, { statuss: 'parked' }, null];
+    for (const query of queries as never[]) {
+      await expect(operator.list(query)).rejects.toThrow(/^SagaOperator\.list: /);
+    }
+    for (const options of [undefined, null, { ...ann, waitt: 1 }] as never[]) {
+      await expect(operator.cancel('s', options)).rejects.toBeInstanceOf(InvalidOptionsError);
+    }
+  });
+});

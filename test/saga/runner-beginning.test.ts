@@ -45,7 +45,9 @@ describe('beginning a saga', () => {
     const sagas = await runner(shop, other);
     await sagas.run(shop, { sku: 'a' }, { id: 'c' });
     await expect(sagas.begin(shop, { sku: 'b' }, { id: 'c' })).rejects.toBeInstanceOf(SagaConflictError);
-    await expect(sagas.begin(other, { sku: 'a' }, { id: 'c' })).rejects.toBeInstanceOf(SagaConflictError);
+    const asAnother = sagas.begin(other, { sku: 'a' }, { id: 'c' });
+    await expect(asAnother).rejects.toBeInstanceOf(SagaConflictError);
+    await expect(asAnother).rejects.toThrow(`saga ${shop.name} c was started before and is no ${other.name}`);
   });
 
   it('refuses bad input, bad ids and sagas it was not given', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
 import { z } from 'zod';
 import { InvalidSagaError } from '../../src/core/errors.ts';
+import type { JsonValue } from '../../src/core/json.ts';
 import { saga } from '../../src/saga/saga.ts';
 import type { Saga } from '../../src/saga/saga-phases.ts';
 
@@ -62,6 +63,18 @@ describe('the types of a saga', () => {
     expect(() => committed.step('c', () => 1, { undo: () => {} })).toThrow('leave out its undo');
     // @ts-expect-error not even nothing
     expect(() => committed.step('c', () => 1, nothing)).toThrow(InvalidSagaError);
+  });
+
+  it('take a step that returns any JSON, as the answer of a participant is', () => {
+    const ask = async (): Promise<JsonValue | undefined> => ({ left: 2 });
+    const checkout = saga('s', { input: Order })
+      .step('a', ask, nothing)
+      .step('b', () => [1, new Date(0)] as const, nothing)
+      .pivot('c', ({ results }) => {
+        expectTypeOf(results.a).toExtend<JsonValue | undefined>();
+        expectTypeOf(results.b).toEqualTypeOf<readonly [1, string]>();
+      });
+    expect(checkout.name).toBe('s');
   });
 
   it('refuse, as the build does, a second pivot and a name that is taken', () => {

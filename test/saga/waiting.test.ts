@@ -208,6 +208,9 @@ describe('a signal', () => {
     const stranger = await stage.runner([other]);
     const ignored: unknown[] = [];
     sagas.on('signalIgnored', (event) => ignored.push(event));
+    for (const name of [undefined, 5, Symbol('approval'), '', 'x'.repeat(1_001)] as never[]) {
+      await expect(stranger.signal('s', name, 1)).rejects.toBeInstanceOf(InvalidOptionsError);
+    }
     await stranger.signal('s', 'approval', { by: 5 }, { id: 'bad' });
     await stage.runtime.clock.advance(5_000);
     expect(ignored).toEqual([

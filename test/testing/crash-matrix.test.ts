@@ -137,6 +137,8 @@ describe('crashMatrix', () => {
     const signals = [{ name: 'approval', payload: { by: 'me' } }];
     const report = await crashMatrix(approved, { ...honest, signals, secondCrash: false });
     expect(report.ends.completed).toBeGreaterThan(50);
+    const bare = { ...honest, signals: [{ name: 'approval' }], path: '' };
+    expect((await crashMatrix(approved, bare)).ends).toEqual({ completed: 1 });
     const error = await failureOf(crashMatrix(approved, { ...honest, path: '' }));
     expect(error.breaches[0]).toContain('give it in the option signals');
   });

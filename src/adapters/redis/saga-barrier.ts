@@ -61,7 +61,7 @@ const optionsSchema = z.strictObject({
  * Redis takes back nothing: when a command after the first fails (a key of another type, bad parameters), those before
  * it stay. Then the step is marked as broken and every further call of it fails with a `StoreError` that names the key
  * of the mark, until a person has put the data right and deleted that key. And it loses what its persistence loses:
- * with `appendfsync everysec` up to a second, marks and data together.
+ * with `appendfsync everysec` up to two seconds, marks and data together.
  *
  * @throws InvalidOptionsError naming the option.
  */

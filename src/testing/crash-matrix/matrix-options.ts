@@ -86,7 +86,7 @@ function functionOption<F>(accepts: string): z.ZodCustom<F, F> {
 const optionsSchema = z.strictObject({
   setup: functionOption<MatrixSettings['setup']>('a function that makes the doubles of one run'),
   input: z.unknown(),
-  signals: z.array(z.strictObject({ name: z.string().min(1), payload: z.unknown() })).default([]),
+  signals: z.array(z.strictObject({ name: z.string().min(1), payload: z.unknown().optional() })).default([]),
   check: functionOption<MatrixSettings['check']>('a function that checks the end of one run'),
   faults: z
     .array(z.enum(crashMatrixFaults as [CrashMatrixFault]))
