@@ -239,7 +239,8 @@ export class SagaRunner {
   /**
    * Turn a saga back, and wait until it is durably decided whether it does: `accepted` when it turned back because of a
    * cancel, and `tooLate` with its status when it never will, since its pivot is done, it has ended, it turned back
-   * before, or it is parked. Honoured between two steps, and at once while it waits. May be called again.
+   * before, or it is parked. Honoured between two steps, and at once while it waits. May be called again. Only a runner
+   * that was given the saga's definition decides it: where none lives, this waits until one comes, or for its `timeout`.
    *
    * @throws UnknownSagaError when there is no saga of this id; InvalidOptionsError.
    * @throws StoreError when it may or may not be asked of the saga; call it again.
