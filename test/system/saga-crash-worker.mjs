@@ -165,10 +165,14 @@ if (mode === 'drain') {
   await runner.stop();
   await close();
 } else {
+  let asking = 0;
   for (let n = 0; ; n += 1) {
-    // Not more than the machine can finish.
-    while (runner.size > 32) await wait(20);
-    void serve(n);
+    // Not more than the machine can finish: while the store is away nothing is held, but all that is asked waits for it.
+    while (runner.size > 32 || asking > 64) await wait(20);
+    asking += 1;
+    void serve(n).finally(() => {
+      asking -= 1;
+    });
     await wait();
   }
 }
