@@ -77,7 +77,7 @@ interface Fields {
  */
 export function admit(head: IncomingHead, rules: AdmissionRules): Admission {
   if (!isHttpVersion(head.version)) {
-    throw new ProblemError(505, 'only HTTP/2, HTTP/1.1 and HTTP/1.0 are spoken here');
+    throw new ProblemError(505, 'only HTTP/1.1 and HTTP/1.0 are spoken here');
   }
   const { headers } = head;
   if (headers.kinds.length > rules.maxHeaders) {

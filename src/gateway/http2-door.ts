@@ -41,7 +41,7 @@ export function http2Head(
   return {
     method: tunnel ? 'GET' : pseudo.method,
     target: pseudo.path,
-    version: '2.0',
+    version: '2',
     headers: new RequestHeaders(raw),
     peer: socket?.remoteAddress ?? 'unknown',
     secure: (socket as TLSSocket | undefined)?.encrypted === true,

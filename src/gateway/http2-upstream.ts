@@ -68,7 +68,7 @@ export class Http2Upstream implements CallCounter {
     if (session.streams - roomOf(session) >= waiting) throw new BulkheadFullError(this.origin, waiting, 0);
     this.active += 1;
     const call = new UpstreamCall(this, request, listener);
-    call.version = '2.0';
+    call.version = '2';
     new Http2Call(call, request, session, this.#options.clock).begin();
     return call;
   }

@@ -123,7 +123,7 @@ async function secureUpstream(tls: SecureServerOptions): Promise<{ url: string; 
 /** The protocol that was agreed on and the answer's body. */
 function askHttp1(url: string, ca: Buffer): Promise<string> {
   return new Promise((resolve, reject) => {
-    const agent = new Agent({ ca });
+    const agent = new Agent({ ca, ALPNProtocols: ['http/1.1'] });
     onCleanup(() => agent.destroy());
     secureRequest(url, { agent }, (response) => {
       const { alpnProtocol } = response.socket as TLSSocket;
