@@ -155,12 +155,6 @@ export const mutants: readonly Mutant[] = [
     'void take;',
   ),
   mutant(
-    'a condition is asked again after a crash',
-    'saga/opening.ts',
-    'if (!needsOpening(step) || record.steps.some((s) => s.name === step.name)) continue;',
-    "if (!needsOpening(step) || record.steps.some((s) => s.name === step.name && s.status === 'done')) continue;",
-  ),
-  mutant(
     'a condition is not written down',
     'saga/decide.ts',
     'records[position + index] !== undefined || !needsOpening(step)',
@@ -203,12 +197,6 @@ export const mutants: readonly Mutant[] = [
     "if (request.type !== 'signal') continue;",
   ),
   mutant(
-    'a deadline is forgotten while a saga waits',
-    'saga/opening.ts',
-    'return until === undefined ? deadline : Math.min(until, deadline);',
-    'return until;',
-  ),
-  mutant(
     'a saga that waits is claimed before its time',
     'adapters/memory/saga-shelf.ts',
     'this.row.wake_at ?? Number.POSITIVE_INFINITY',
@@ -231,12 +219,6 @@ export const mutants: readonly Mutant[] = [
     'saga/once-work.ts',
     'await task.intend(task.step.name);',
     '!task.halt.aborted;',
-  ),
-  mutant(
-    'a step that is to be done once is tried again in doubt',
-    'saga/once-work.ts',
-    'return { ...doubt, doubtful: false, denied: true };',
-    'return doubt;',
   ),
   mutant(
     'a lazy saga does not write down that it turns back',
