@@ -167,13 +167,17 @@ export class Attempts implements HaltWatcher {
     if (this.#underWay === 0) this.#ended?.abort();
   }
 
-  /** A step before the pivot has no more time than its saga; an undo has as much as it needs. */
+  /**
+   * A step before the pivot has no more time than its saga, unless the saga may be past its pivot without having written
+   * that down; an undo has as much as it needs.
+   */
   get #timeout(): number {
-    const { definition, step, record } = this.#task;
+    const { definition, step, record, inherited } = this.#task;
     const { attemptTimeout, clock } = this.#shared;
     const own = this.#kind === 'query' ? undefined : definition.functions.get(step.name)?.timeout;
     const timeout = own ?? attemptTimeout;
-    if (record.deadline === undefined || this.#kind !== 'do' || step.kind !== 'compensatable') return timeout;
+    const isBound = this.#kind === 'do' && step.kind === 'compensatable' && !(inherited && definition.plan.lazy);
+    if (record.deadline === undefined || !isBound) return timeout;
     return Math.min(timeout, Math.max(0, record.deadline - clock.wallTime()));
   }
 
