@@ -27,7 +27,7 @@ export class SagaSearch {
   census(status?: SagaQuery['status']): Promise<readonly SagaCount[]> {
     const statuses = statusesOf({ status });
     // Their names stand in the text, since SQLite uses a partial index only where it sees that it suffices.
-    const parts = [...new Set(statuses)].map((one) => `WHERE status = '${one}'`);
+    const parts = [...new Set(statuses)].map((one) => `WHERE status = '${one.replaceAll("'", "''")}'`);
     const count = (where: string): string =>
       `SELECT saga, hash, definition_version AS definitionVersion, status, count(*) AS count
         FROM ${this.#tables.sagas} ${where} GROUP BY saga, hash, definition_version, status`;

@@ -84,6 +84,8 @@ export const search: SagaStoreTests = {
     assert.deepEqual(inOrder(await store.census('running')), inOrder([running, other]));
     assert.deepEqual(inOrder(await store.census(['parked', 'waiting'])), inOrder([parked]));
     assert.deepEqual(await store.census([]), []);
+    // A status that is none is text like any other.
+    assert.deepEqual(await store.census("x' OR '1'='1" as SagaStatus), []);
   },
 
   'purges what has ended before a time, up to the limit, and nothing else': async ({ store }, first) => {
