@@ -176,7 +176,8 @@ export class Attempts implements HaltWatcher {
     const { attemptTimeout, clock } = this.#shared;
     const own = this.#kind === 'query' ? undefined : definition.functions.get(step.name)?.timeout;
     const timeout = own ?? attemptTimeout;
-    const isBound = this.#kind === 'do' && step.kind === 'compensatable' && !(inherited && definition.plan.lazy);
+    const isBound =
+      this.#kind === 'do' && step.kind === 'compensatable' && !(inherited && definition.plan.lazy);
     if (record.deadline === undefined || !isBound) return timeout;
     return Math.min(timeout, Math.max(0, record.deadline - clock.wallTime()));
   }
