@@ -25,7 +25,7 @@ export interface AppEvent {
 export async function until<T>(
   what: string,
   ask: () => T | Promise<T>,
-  limit = 20_000,
+  limit = 60_000,
 ): Promise<NonNullable<T>> {
   const end = performance.now() + limit;
   let last: unknown;
