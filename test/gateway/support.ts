@@ -2,6 +2,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { afterEach } from 'vitest';
 import { NoInstanceError } from '../../src/core/errors.ts';
+import type { ListenOptions } from '../../src/gateway/node-server.ts';
 import { RequestRouter } from '../../src/gateway/request-router.ts';
 import type { RequestFinished } from '../../src/gateway/router-events.ts';
 import type { RequestRouterOptions } from '../../src/gateway/router-options.ts';
@@ -81,16 +82,17 @@ export interface TestRouter {
   readonly finished: RequestFinished[];
 }
 
-/** A router that listens on a free loopback port. */
+/** A router that listens on a free loopback port, unless told otherwise. */
 export async function listening(
   options: RequestRouterOptions,
   declare: (router: RequestRouter) => unknown,
+  where: Partial<ListenOptions> = {},
 ): Promise<TestRouter> {
   const router = new RequestRouter(options);
   const finished: RequestFinished[] = [];
   router.on('finished', (event) => finished.push(event));
   declare(router);
-  const { port, url } = await router.listen({ port: 0, host: '127.0.0.1' });
+  const { port, url } = await router.listen({ port: 0, host: '127.0.0.1', ...where });
   onCleanup(() => router.stop({ timeout: 0 }));
   return { router, port, url, finished };
 }

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { accessSync, constants, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,7 @@ const cacheFolder = fileURLToPath(new URL('../../.servers', import.meta.url));
 const daemonFolders = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
 
 /** The path of one of a server's programs, or undefined. */
-export function findBinary(kind: ServerKind, program: string): string | undefined {
+export function findBinary(kind: Pick<ServerKind, 'folders'>, program: string): string | undefined {
   const folders = [
     ...(kind.folders ?? []),
     ...(process.env.PATH ?? '').split(delimiter),
@@ -44,12 +44,11 @@ export function versionedFolders(parent: string): string[] {
   }
 }
 
-/** The first thing like `7.0.15` in what the program prints. */
+/** The first thing like `7.0.15` in what the program prints, wherever it prints it. */
 export function printedVersion(binary: string, ...values: readonly string[]): string {
-  try {
-    const text = execFileSync(binary, values, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-    return /\d+\.\d+(?:\.\d+)?/.exec(text)?.[0] ?? 'unknown version';
-  } catch {
-    return 'unknown version';
-  }
+  const { stdout, stderr } = spawnSync(binary, values, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  return /\d+\.\d+(?:\.\d+)?/.exec(`${stdout ?? ''}${stderr ?? ''}`)?.[0] ?? 'unknown version';
 }

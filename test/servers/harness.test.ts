@@ -50,12 +50,14 @@ describe('the harness for real servers', () => {
   it('says what is missing, how to get it, and how many tests that skips', async () => {
     const { code, output } = await runFixture('missing', {});
     expect(output).toContain('unobtainable missing (apt-get install redis-server), tests: 2 skipped');
+    expect(output).toContain('unobtainable client missing (apt-get install curl), tests: 1 skipped');
     expect(code).toBe(0);
   });
 
   it('fails the run for a missing server when HOLDFAST_REQUIRE_SERVERS=1', async () => {
     const { code, output } = await runFixture('missing', { HOLDFAST_REQUIRE_SERVERS: '1' });
     expect(output).toContain('unobtainable is required and missing (apt-get install redis-server)');
+    expect(output).toContain('unobtainable client is required and missing (apt-get install curl)');
     expect(code).toBe(1);
   });
 

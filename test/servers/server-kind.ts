@@ -11,8 +11,8 @@ export interface ServerKind {
   readonly folders?: readonly string[];
   /** How to install it. */
   readonly install: string;
-  /** The environment variable by which a person names one that runs already. */
-  readonly environment: string;
+  /** The environment variable by which a person names one that runs already. Default: none, its configuration is ours. */
+  readonly environment?: string;
   /** The scheme of its URL; assumed when the variable above holds only `host:port`. */
   readonly scheme: string;
   /** Started by root, it runs as the first of these users that exists. Default: as whoever started it. */

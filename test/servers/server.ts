@@ -27,7 +27,7 @@ const startLimit = 55_000;
 
 /** Start a server, or take the one that the environment names. */
 export async function startServer(kind: ServerKind): Promise<Server> {
-  const named = process.env[kind.environment];
+  const named = kind.environment === undefined ? undefined : process.env[kind.environment];
   if (named) return namedServer(kind, named);
   for (let attempt = 1; ; attempt += 1) {
     const server = await OwnServer.create(kind);
