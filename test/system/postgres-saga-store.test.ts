@@ -9,6 +9,7 @@ import { newSaga, signal } from '../../src/testing/conformance/saga-store-harnes
 import { describeServer } from '../servers/describe-server.ts';
 import { FaultProxy } from '../servers/fault-proxy.ts';
 import { postgres } from '../servers/postgres.ts';
+import { until } from '../servers/until.ts';
 import { sagasInPostgres } from './saga-store-postgres.ts';
 
 const lease = { owner: 'me', ttl: 60_000 };
@@ -63,6 +64,33 @@ describeServer(postgres, (server) => {
       expect(written.every((one) => one?.requests === 0)).toBe(true);
       expect((await transactions()) - before).toBeLessThan(20);
     }));
+
+  it('finds rows by their key, also when it wrote its first ones to an empty table', async () => {
+    const { store, pool, table, dispose } = await sagasInPostgres(server(), { prepare: true });
+    const begin = async (names: readonly string[]): Promise<SagaRecord[]> =>
+      (await Promise.all(names.map((id) => store.create(newSaga(id), lease)))).map(({ record }) => record);
+    const write = async (records: readonly SagaRecord[], times: number): Promise<void> => {
+      for (let version = 0; version < times; version += 1) {
+        const writes = await Promise.all(records.map((record) => store.update({ ...record, version })));
+        expect(writes.every((written) => written !== undefined)).toBe(true);
+      }
+    };
+    const count = async (column: string): Promise<number> => {
+      const read = `SELECT ${column} AS count FROM pg_stat_all_tables WHERE relid = '${table}'::regclass`;
+      return Number((await pool.query(read)).rows[0].count);
+    };
+    await store.start();
+    // As often as a server waits before it keeps the plan of a prepared statement.
+    await write(await begin(Array.from({ length: 60 }, (_, n) => `early-${n}`)), 20);
+    await begin(Array.from({ length: 6_000 }, (_, n) => `s${n}`));
+    const late = await begin(Array.from({ length: 60 }, (_, n) => `late-${n}`));
+    const [byKey, read] = [await count('idx_scan'), await count('seq_tup_read')];
+    await write(late, 40);
+    // Connections tell the server's counters with a delay.
+    await until(async () => (await count('idx_scan')) - byKey >= 60 * 40, 'the server has counted');
+    expect((await count('seq_tup_read')) - read).toBeLessThan(20_000);
+    await dispose();
+  });
 
   it('fails what Postgres does not take alone, and writes its neighbours', () =>
     stage(async ({ store }) => {

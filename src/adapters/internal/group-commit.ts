@@ -22,6 +22,8 @@ export interface GroupCommitOptions<I, R> {
 }
 
 const maxSize = 4_000_000;
+/** Fewer writes are one batch: a commit costs more than waiting for it. */
+const worthDividing = 32;
 
 /**
  * Lets writes share commits: those made in one turn of the event loop go together, and those made while as many batches
@@ -71,9 +73,20 @@ export class GroupCommit<I, R> {
     }
   }
 
+  /**
+   * How many writes the next batch may have. Whoever one batch wakes makes the next writes together, so that client and
+   * server would take turns; in two halves one of them is written while the other one is made.
+   */
+  #longest(waiting: number): number {
+    const { maxBatch, inFlight } = this.#options;
+    const divides = inFlight > 1 && this.#inFlight === 0 && waiting >= worthDividing;
+    return Math.min(maxBatch, divides ? Math.ceil(waiting / 2) : waiting);
+  }
+
   #nextBatch(): readonly PendingWrite<I, R>[] {
-    const { maxBatch, keyOf, sizeOf } = this.#options;
+    const { keyOf, sizeOf } = this.#options;
     const waiting = this.#waiting;
+    const maxBatch = this.#longest(waiting.length);
     if (keyOf === undefined && sizeOf === undefined && waiting.length <= maxBatch) {
       this.#waiting = [];
       return waiting;

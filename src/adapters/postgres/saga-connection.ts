@@ -10,15 +10,15 @@ export type AnswerRow = Readonly<Record<string, unknown>>;
 const maxAttempts = 10;
 
 /**
- * What is worth a name: statements that are made again and again and whose plan does not depend on their values. The
- * plan of a claim does.
+ * What is worth a name: statements that are made again and again and whose plan depends neither on their values nor on
+ * the size of the table. That of a claim does, and that of an update of many rows: planned when the table was small, it
+ * would go on reading all of it.
  */
 const worthPreparing: readonly (keyof SagaStatements)[] = [
   'create',
   'createOne',
   'createLeased',
   'createOneLeased',
-  'update',
   'updateOne',
   'request',
   'heartbeat',

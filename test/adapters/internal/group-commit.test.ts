@@ -56,6 +56,29 @@ describe('GroupCommit', () => {
     await all;
   });
 
+  it('divides what many write at once, so that one half is written while the other one is made', async () => {
+    const { group, batches, turn } = stage({ inFlight: 2 });
+    const sizes = (): number[] => batches.map(({ items }) => items.length);
+    const wrote = (count: number): Promise<unknown> =>
+      Promise.all(Array.from({ length: count }, (_, n) => group.write(`${batches.length}-${n}`)));
+    const many = wrote(40);
+    await turn();
+    expect(sizes()).toEqual([20, 20]);
+    batches[0]!.end();
+    const more = wrote(40);
+    await turn();
+    // Beside one that is under way there is nothing to divide.
+    expect(sizes()).toEqual([20, 20, 40]);
+    batches[1]!.end();
+    batches[2]!.end();
+    await Promise.all([many, more]);
+    const few = wrote(31);
+    await turn();
+    expect(sizes()).toEqual([20, 20, 40, 31]);
+    batches[3]!.end();
+    await few;
+  });
+
   it('never puts two writes of one key into a batch, and keeps their order', async () => {
     const { group, batches, turn, shown } = stage();
     const all = Promise.all(['a:1', 'b:1', 'a:2', 'a:3', 'b:2'].map((item) => group.write(item)));
