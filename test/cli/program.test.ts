@@ -153,7 +153,7 @@ describe('holdfast sidecar', () => {
 
   it('prints one line with its addresses when ready, then the access log, and ends at a signal', async () => {
     const { io, ended } = running([]);
-    await vi.waitFor(() => expect(io.written.out).toContain('ready'), 20_000);
+    await vi.waitFor(() => expect(io.written.out).toContain('ready'), 60_000);
     expect(io.written.out).toMatch(
       /^holdfast sidecar greeter: ready, inbound http:\S+:\d+, outbound http:\S+:\d+, admin http:\S+:\d+\n$/,
     );
@@ -174,7 +174,7 @@ describe('holdfast sidecar', () => {
     const config = join(directory, 's.yaml');
     await writeFile(config, 'app: { name: ignored }\ndrainTimeout: 1s\naccessLog: false\n');
     const { io, ended } = running(['--config', config, '--log', 'json']);
-    await vi.waitFor(() => expect(io.written.out).toContain('"ready"'), 20_000);
+    await vi.waitFor(() => expect(io.written.out).toContain('"ready"'), 60_000);
     const told = io.written.out
       .split('\n')
       .filter(Boolean)

@@ -2,7 +2,7 @@
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string,
-  limit = 25_000,
+  limit = 60_000,
 ): Promise<void> {
   const end = performance.now() + limit;
   let last: unknown;

@@ -82,15 +82,15 @@ describe('Sidecar', () => {
     await sidecar.start();
     const { admin, inbound } = sidecar.addresses;
     state.healthy = false;
-    await vi.waitFor(async () => expect(await listed()).toBe(0), 20_000);
+    await vi.waitFor(async () => expect(await listed()).toBe(0), 60_000);
     expect(sidecar.status.app).toBe('down');
     expect(await statusOf(`${admin.url}/healthz`)).toBe(503);
     expect(await statusOf(`${admin.url}/readyz`)).toBe(503);
     // Who still comes is served as well as the app can.
     expect(await statusOf(`${inbound.url}/`)).toBe(200);
     state.healthy = true;
-    await vi.waitFor(async () => expect(await listed()).toBe(1), 20_000);
-    await vi.waitFor(async () => expect(await statusOf(`${admin.url}/readyz`)).toBe(200), 20_000);
+    await vi.waitFor(async () => expect(await listed()).toBe(1), 60_000);
+    await vi.waitFor(async () => expect(await statusOf(`${admin.url}/readyz`)).toBe(200), 60_000);
   });
 
   it('keeps trace and request id that come in, and replaces what is not acceptable', async () => {
@@ -122,7 +122,7 @@ describe('Sidecar', () => {
     await fetch(`${inbound.url}/in?token=canary`);
     await fetch(`${outbound.url}/out`);
     await fetch(`${admin.url}/metrics`);
-    await vi.waitFor(() => expect(lines).toHaveLength(2), 20_000);
+    await vi.waitFor(() => expect(lines).toHaveLength(2), 60_000);
     expect(lines.map((line) => JSON.parse(line))).toMatchObject([
       { router: 'payments-inbound', path: '/in', status: 200 },
       { router: 'payments-outbound', path: '/out', status: 400 },
@@ -140,7 +140,7 @@ describe('Sidecar', () => {
     expect(sidecar.status).toMatchObject({ app: 'up', registered: false });
     expect(await statusOf(`${sidecar.addresses.admin.url}/readyz`)).toBe(503);
     registry.heal();
-    await vi.waitFor(async () => expect(await listed()).toBe(1), 20_000);
+    await vi.waitFor(async () => expect(await listed()).toBe(1), 60_000);
   });
 
   it('fails to start when the app is not healthy in time, and leaves nothing open', async () => {
@@ -172,7 +172,7 @@ describe('Sidecar', () => {
     state.healthy = false;
     const { sidecar } = sidecarOf(port);
     const started = sidecar.start();
-    await vi.waitFor(() => expect(sidecar.state).toBe('starting'));
+    await vi.waitFor(() => expect(sidecar.state).toBe('starting'), 60_000);
     const stopped = sidecar.stop();
     await expect(started).rejects.toBeInstanceOf(NotRunningError);
     await stopped;

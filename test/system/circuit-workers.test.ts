@@ -8,7 +8,7 @@ afterEach(async () => {
 });
 
 /** Threads share two cores with others; a limit only ends what hangs. */
-const patiently = { timeout: 20_000 };
+const patiently = { timeout: 60_000 };
 
 const channel = `circuit-workers-${process.pid}`;
 

@@ -32,7 +32,7 @@ describe('the first code block of each page runs when pasted', () => {
     mkdirSync(scratch, { recursive: true });
     const file = join(scratch, `${basename(page, '.md')}.mjs`);
     writeFileSync(file, code!);
-    const { stdout } = await run(process.execPath, [file], { cwd: scratch, timeout: 30_000 });
+    const { stdout } = await run(process.execPath, [file], { cwd: scratch, timeout: 120_000 });
     expect(stdout.trim()).not.toBe('');
   });
 });
@@ -41,7 +41,7 @@ describe('each example runs to its end', () => {
   const examples = readdirSync(join(root, 'examples')).filter((file) => file.endsWith('.ts'));
   it.each(examples)('examples/%s', async (example) => {
     const file = join(root, '.build/examples', example.replace('.ts', '.js'));
-    const { stdout } = await run(process.execPath, [file], { cwd: root, timeout: 60_000 });
+    const { stdout } = await run(process.execPath, [file], { cwd: root, timeout: 120_000 });
     expect(stdout.trim()).not.toBe('');
   });
 });

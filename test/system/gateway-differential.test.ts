@@ -239,7 +239,7 @@ function gotOf(answer: Answer | 'closed'): unknown {
 }
 
 describe('a request through the gateway', () => {
-  it(`is what it is directly, ${cases} times (SEED=${seed})`, { timeout: 240_000 }, async () => {
+  it(`is what it is directly, ${cases} times (SEED=${seed})`, { timeout: 600_000 }, async () => {
     const random = seededRandom(seed);
     const seen: ReadRequest[] = [];
     const server = createServer(respond);

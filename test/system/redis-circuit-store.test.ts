@@ -39,7 +39,7 @@ const drivers = [
 ] as const;
 
 /** A limit only ends what hangs; the machine may be busy. */
-const patiently = { timeout: 20_000 };
+const patiently = { timeout: 60_000 };
 
 const pause = (duration: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, duration));
 

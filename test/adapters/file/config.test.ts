@@ -160,7 +160,7 @@ describe('fileConfig', () => {
     }
 
     const becomes = (client: ConfigClient<JsonObject>, values: JsonObject): Promise<void> =>
-      vi.waitFor(() => expect(client.current).toEqual(values), { timeout: 5_000, interval: 5 });
+      vi.waitFor(() => expect(client.current).toEqual(values), { timeout: 25_000, interval: 5 });
 
     it('takes over a file written in place, replaced by renaming, added and removed', async () => {
       await write('orders.yaml', 'size: 1');
@@ -184,14 +184,14 @@ describe('fileConfig', () => {
       const rejected = vi.fn();
       client.on('rejected', rejected);
       await write('orders.yaml', 'size: { "a');
-      await vi.waitFor(() => expect(client.state.stale).toBe(true), { timeout: 5_000, interval: 5 });
+      await vi.waitFor(() => expect(client.state.stale).toBe(true), { timeout: 25_000, interval: 5 });
       expect(client.current).toEqual({ size: 1 });
       expect(rejected).toHaveBeenCalled();
       await write('orders.yaml', 'size: { "a": 1 }');
       await becomes(client, { size: { a: 1 } });
       await unlink(at('orders.yaml'));
       await vi.waitFor(() => expect(client.state.lastError?.message).toContain('no file'), {
-        timeout: 5_000,
+        timeout: 25_000,
         interval: 5,
       });
       expect(client.current).toEqual({ size: { a: 1 } });
@@ -232,9 +232,9 @@ describe('fileConfig', () => {
             await runtime.clock.advance(20);
             expect(client.current).toEqual({ size });
           },
-          { timeout: 5_000, interval: 5 },
+          { timeout: 25_000, interval: 5 },
         );
-      await vi.waitFor(() => expect(runtime.clock.pending).toBe(1));
+      await vi.waitFor(() => expect(runtime.clock.pending).toBe(1), 60_000);
       await symlink('2', at('next'));
       await rename(at('next'), at('current'));
       await runtime.clock.advance(3_600_000);
@@ -249,7 +249,7 @@ describe('fileConfig', () => {
       for (const other of ['orders.yml', 'orders.json']) {
         await write(other, '{}');
         await vi.waitFor(() => expect(client.state.lastError?.message).toContain(at(other)), {
-          timeout: 5_000,
+          timeout: 25_000,
           interval: 5,
         });
       }
@@ -271,8 +271,9 @@ describe('fileConfig', () => {
       });
       for (let round = 0; round < 5; round += 1) {
         await write('app.log', `line ${round}`);
-        await vi.waitFor(async () =>
-          expect((await source.load({ environment: 'prod' })).layers).toHaveLength(1),
+        await vi.waitFor(
+          async () => expect((await source.load({ environment: 'prod' })).layers).toHaveLength(1),
+          25_000,
         );
       }
       expect(yielded).toBe(false);

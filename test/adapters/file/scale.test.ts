@@ -147,7 +147,7 @@ describe('a reader of many registrations', () => {
     const reading = (async () => {
       for await (const set of reader.watch('orders', controller.signal)) sets.push(set);
     })();
-    await vi.waitFor(() => expect(sets).toHaveLength(1));
+    await vi.waitFor(() => expect(sets).toHaveLength(1), 60_000);
     disk.asked.length = 0;
     await handles[7]!.setStatus('draining');
     // Less than the time after which it looks at all of them.
@@ -272,12 +272,12 @@ describe('a watch', () => {
     const reading = (async () => {
       for await (const set of registry.watch('orders', controller.signal)) seen = set.map(({ id }) => id);
     })();
-    await vi.waitFor(() => expect(seen).toEqual(['a']));
+    await vi.waitFor(() => expect(seen).toEqual(['a']), 60_000);
     renameSync(join(directory, 'orders'), join(directory, 'aside'));
     renameSync(join(directory, 'staged', 'orders'), join(directory, 'orders'));
-    await vi.waitFor(() => expect(seen).toEqual(['b']));
+    await vi.waitFor(() => expect(seen).toEqual(['b']), 60_000);
     await registry.register(instance('c'), { ttl: 3_600_000 });
-    await vi.waitFor(() => expect(seen).toEqual(['b', 'c']), { timeout: 3_000 });
+    await vi.waitFor(() => expect(seen).toEqual(['b', 'c']), { timeout: 25_000 });
     controller.abort();
     await reading;
   });

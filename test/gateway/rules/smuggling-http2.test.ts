@@ -37,7 +37,7 @@ async function attack(port: number, bytes: Buffer): Promise<boolean> {
 
 describe('rule 5: smuggling by HTTP/2', () => {
   it(`${cases} attacks hide nothing, and no victim gets another's answer (SEED=${seed})`, {
-    timeout: 240_000,
+    timeout: 600_000,
   }, async () => {
     const random = seededRandom(seed);
     const streams: string[] = [];

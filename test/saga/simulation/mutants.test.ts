@@ -39,7 +39,7 @@ describe('the simulation finds what breaks the engine', () => {
   it.each(mutants.map((mutant, index) => [mutant.name, mutant, index] as const))(
     '%s',
     {
-      timeout: 240_000,
+      timeout: 600_000,
     },
     async (_name, mutant, index) => {
       const engine = await breed(mutant, index);

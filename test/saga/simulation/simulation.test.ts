@@ -13,7 +13,7 @@ const seeds =
 
 describe('the saga engine in a world where everything goes wrong', () => {
   it(`ends ${seeds.length * sagasPerWorld} sagas truthfully (replay a failing world with its SEED=; first ${first})`, {
-    timeout: 120_000,
+    timeout: 600_000,
   }, async () => {
     const total = new Map<string, number>();
     for (const seed of seeds) {
