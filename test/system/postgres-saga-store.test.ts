@@ -82,12 +82,17 @@ describeServer(postgres, (server) => {
     await store.start();
     // As often as a server waits before it keeps the plan of a prepared statement.
     await write(await begin(Array.from({ length: 60 }, (_, n) => `early-${n}`)), 20);
+    const [lone] = (await begin(['lone'])) as [SagaRecord];
+    await write([lone], 20);
+    for (let n = 0; n < 20; n += 1) await store.request('lone', signal(`early-${n}`));
     await begin(Array.from({ length: 6_000 }, (_, n) => `s${n}`));
     const late = await begin(Array.from({ length: 60 }, (_, n) => `late-${n}`));
     const [byKey, read] = [await count('idx_scan'), await count('seq_tup_read')];
     await write(late, 40);
+    for (let version = 20; version < 60; version += 1) await store.update({ ...lone, version });
+    for (let n = 0; n < 40; n += 1) await store.request('lone', signal(`late-${n}`));
     // Connections tell the server's counters with a delay.
-    await until(async () => (await count('idx_scan')) - byKey >= 60 * 40, 'the server has counted');
+    await until(async () => (await count('idx_scan')) - byKey >= 60 * 40 + 2 * 40, 'the server has counted');
     expect((await count('seq_tup_read')) - read).toBeLessThan(20_000);
     await dispose();
   });
