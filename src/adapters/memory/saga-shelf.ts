@@ -128,11 +128,13 @@ export class SagaShelf {
     this.#ready.delete(slot);
   }
 
-  /** Whatever is due, held or not, the longest due first. */
-  due(now: number): SagaSlot[] {
+  /** Whatever is due and free, the longest due first. Most is held, and so left out before the sorting. */
+  due(now: number, isFree: (slot: SagaSlot) => boolean): SagaSlot[] {
     for (let slot = this.#waiting.takeDue(now); slot !== undefined; slot = this.#waiting.takeDue(now)) {
       this.#ready.add(slot);
     }
-    return [...this.#ready].sort((a, b) => a.dueAt - b.dueAt || (a.row.id < b.row.id ? -1 : 1));
+    const free: SagaSlot[] = [];
+    for (const slot of this.#ready) if (isFree(slot)) free.push(slot);
+    return free.sort((a, b) => a.dueAt - b.dueAt || (a.row.id < b.row.id ? -1 : 1));
   }
 }

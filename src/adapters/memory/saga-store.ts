@@ -97,8 +97,7 @@ class MemorySagaStore implements SagaStore {
       slot.owner === lease.owner ? !holding.has(slot.row.id) : !this.#isAlive(slot.owner);
     const claimed: SagaRecord[] = [];
     for (const shelf of new Set(request.definitions.map((definition) => this.#shelfOf(definition)))) {
-      const found = shelf.due(now).filter(isFree);
-      for (const slot of found.slice(0, request.limitEach)) {
+      for (const slot of shelf.due(now, isFree).slice(0, request.limitEach)) {
         const { row, record } = claimedRow(slot.stored, request.maxClaims, now);
         slot.hand(row, lease.owner);
         claimed.push(record);
