@@ -41,24 +41,9 @@ export function faultyStore(
   world: CallWorld,
   witness: StoreWitness,
 ): SagaStore {
-  const call = async <T>(
-    operation: string,
-    id: string,
-    asked: unknown,
-    work: () => Promise<T>,
-  ): Promise<T> => {
-    if (!life.isAwake) await life.awake();
-    const sentAt = life.clock.now();
-    const fault = world.storeFault(life, operation, id);
-    const perform = async (): Promise<T> => {
-      const answer = await work();
-      witness.did(life, operation, asked, answer);
-      return answer;
-    };
-    const answer = await (fault === undefined ? perform() : withFault(life, world, fault, perform));
-    if (!life.isAwake) await life.awake();
-    witness.heard(life, operation, asked, answer, life.clock.now() - sentAt);
-    return answer;
+  const call = <T>(operation: string, id: string, asked: unknown, work: () => Promise<T>): Promise<T> => {
+    const made: Call<T> = { life, world, witness, operation, id, asked, work };
+    return life.isAwake ? send(made) : life.awake().then(() => send(made));
   };
   return {
     name: store.name,
@@ -77,6 +62,40 @@ export function faultyStore(
     purge: (endedBefore, limit) => call('purge', '', endedBefore, () => store.purge(endedBefore, limit)),
     close: () => store.close(),
   };
+}
+
+/** One call of a process to its store. */
+interface Call<T> {
+  readonly life: Life;
+  readonly world: CallWorld;
+  readonly witness: StoreWitness;
+  readonly operation: string;
+  readonly id: string;
+  readonly asked: unknown;
+  readonly work: () => Promise<T>;
+}
+
+/** It goes out. Of most calls nothing goes wrong, and there are millions: those take as few promises as they can. */
+function send<T>(call: Call<T>): Promise<T> {
+  const { life, world, witness, operation, id, asked, work } = call;
+  const sentAt = life.clock.now();
+  const did = (answer: T): T => {
+    witness.did(life, operation, asked, answer);
+    return answer;
+  };
+  const heard = (answer: T): T => {
+    witness.heard(life, operation, asked, answer, life.clock.now() - sentAt);
+    return answer;
+  };
+  const arrive = (answer: T): T | Promise<T> =>
+    life.isAwake ? heard(answer) : life.awake().then(() => heard(answer));
+  try {
+    const fault = world.storeFault(life, operation, id);
+    if (fault === undefined) return work().then((answer) => arrive(did(answer)));
+    return withFault(life, world, fault, () => work().then(did)).then(arrive);
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }
 
 /** Make one call of a process go wrong in this way. */

@@ -1,5 +1,5 @@
-import type { Clock, Timer } from '../../core/clock.ts';
-import type { VirtualTime } from './virtual-time.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { Sleeper, VirtualTime } from './virtual-time.ts';
 
 /** Never settles: what a dead process has to say. */
 export function silence<T>(): Promise<T> {
@@ -10,7 +10,7 @@ export function silence<T>(): Promise<T> {
  * One life of a process. When it ends, none of its calls goes out, no answer comes in and none of its timers fires any
  * more; while it is frozen, everything of it waits, and then comes late.
  */
-export class Life {
+export class Life implements Sleeper {
   readonly name: string;
   readonly clock: Clock;
   /** Resolves when it dies. */
@@ -31,7 +31,7 @@ export class Life {
     this.clock = {
       now: () => time.now(),
       wallTime: () => time.wallTime() + this.#skew,
-      schedule: (delay, callback) => new LifeTimer(this, time, delay, callback),
+      schedule: (delay, callback) => time.scheduleFor(this, delay, callback),
     };
   }
 
@@ -74,30 +74,4 @@ export class Life {
     }
     return silence();
   }
-}
-
-/** A timer of a process. */
-class LifeTimer implements Timer {
-  readonly #life: Life;
-  readonly #time: VirtualTime;
-  readonly #callback: () => void;
-  #timer: Timer;
-
-  constructor(life: Life, time: VirtualTime, delay: number, callback: () => void) {
-    this.#life = life;
-    this.#time = time;
-    this.#callback = callback;
-    this.#timer = time.schedule(delay, this.#fire);
-  }
-
-  cancel(): void {
-    this.#timer.cancel();
-  }
-
-  readonly #fire = (): void => {
-    if (!this.#life.isAlive) return;
-    const left = this.#life.frozenFor;
-    if (left > 0) this.#timer = this.#time.schedule(left, this.#fire);
-    else this.#callback();
-  };
 }

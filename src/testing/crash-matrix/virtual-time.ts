@@ -5,17 +5,41 @@
 import { nextTick } from 'node:process';
 import type { Clock, Timer } from '../../core/clock.ts';
 
-interface Entry extends Timer {
-  readonly at: number;
-  /** Of two entries for one moment the earlier made comes first. */
-  readonly order: number;
+/** For whom a timer is: it fires not at all when that is dead, and late when it is frozen. */
+export interface Sleeper {
+  readonly isAlive: boolean;
+  /** How long it will not notice anything, in milliseconds; none where that is 0 or less. */
+  readonly frozenFor: number;
+}
+
+class VirtualTimer implements Timer {
+  at: number;
+  /** Of two timers for one moment the earlier made comes first. */
+  order: number;
   callback: (() => void) | undefined;
+  readonly sleeper: Sleeper | undefined;
+
+  constructor(at: number, order: number, callback: () => void, sleeper: Sleeper | undefined) {
+    this.at = at;
+    this.order = order;
+    this.callback = callback;
+    this.sleeper = sleeper;
+  }
+
+  cancel(): void {
+    this.callback = undefined;
+  }
+
+  /** Nothing keeps virtual time going but who runs it. It is here so that queues keep their timers, as in real time. */
+  hold(): void {}
 }
 
 /** Turns after which the event loop gets a chance, so that a long run does not look like a hang from outside. */
 const turnsAtOnce = 5_000;
 
-function isBefore(a: Entry, b: Entry): boolean {
+const neverFires: Timer = { cancel() {}, hold() {} };
+
+function isBefore(a: VirtualTimer, b: VirtualTimer): boolean {
   return a.at < b.at || (a.at === b.at && a.order < b.order);
 }
 
@@ -24,8 +48,8 @@ export class VirtualTime implements Clock {
   #now = 0;
   #made = 0;
   #wallOffset: number;
-  /** A binary heap; cancelled entries stay in it until their time comes. */
-  readonly #heap: Entry[] = [];
+  /** A binary heap; cancelled timers stay in it until their time comes. */
+  readonly #heap: VirtualTimer[] = [];
 
   /** @param wallTime the wall time at the start, in milliseconds since 1970. Default 2030-01-01T00:00:00Z. */
   constructor(wallTime = 1_893_456_000_000) {
@@ -46,12 +70,17 @@ export class VirtualTime implements Clock {
   }
 
   schedule(delay: number, callback: () => void): Timer {
+    return this.scheduleFor(undefined, delay, callback);
+  }
+
+  /** As {@link schedule}, for one that may die or freeze before. */
+  scheduleFor(sleeper: Sleeper | undefined, delay: number, callback: () => void): Timer {
     if (Number.isNaN(delay)) throw new RangeError('a delay must be a number of milliseconds, not NaN');
-    if (delay === Number.POSITIVE_INFINITY) return { cancel() {} };
+    if (delay === Number.POSITIVE_INFINITY) return neverFires;
     this.#made += 1;
-    const entry: Entry = { at: this.#now + Math.max(0, delay), order: this.#made, callback, cancel };
-    this.#push(entry);
-    return entry;
+    const timer = new VirtualTimer(this.#now + Math.max(0, delay), this.#made, callback, sleeper);
+    this.#push(timer);
+    return timer;
   }
 
   /** Resolves after so many milliseconds. */
@@ -98,31 +127,43 @@ export class VirtualTime implements Clock {
 
   #fire(): void {
     for (;;) {
-      const entry = this.#pop();
-      if (entry === undefined) throw new Error('nothing more will happen: no timer is left');
-      const { callback } = entry;
-      if (callback === undefined) continue;
-      this.#now = entry.at;
-      entry.callback = undefined;
+      const timer = this.#pop();
+      if (timer === undefined) throw new Error('nothing more will happen: no timer is left');
+      const { callback, sleeper } = timer;
+      if (callback === undefined || sleeper?.isAlive === false) continue;
+      this.#now = timer.at;
+      const frozenFor = sleeper === undefined ? 0 : sleeper.frozenFor;
+      if (frozenFor > 0) {
+        this.#putOff(timer, frozenFor);
+        continue;
+      }
+      timer.callback = undefined;
       callback();
       return;
     }
   }
 
-  #push(entry: Entry): void {
+  #putOff(timer: VirtualTimer, by: number): void {
+    this.#made += 1;
+    timer.at = this.#now + by;
+    timer.order = this.#made;
+    this.#push(timer);
+  }
+
+  #push(timer: VirtualTimer): void {
     const heap = this.#heap;
     let at = heap.length;
-    heap.push(entry);
+    heap.push(timer);
     while (at > 0) {
       const above = (at - 1) >> 1;
-      if (!isBefore(entry, heap[above]!)) break;
+      if (!isBefore(timer, heap[above]!)) break;
       heap[at] = heap[above]!;
       at = above;
     }
-    heap[at] = entry;
+    heap[at] = timer;
   }
 
-  #pop(): Entry | undefined {
+  #pop(): VirtualTimer | undefined {
     const heap = this.#heap;
     const first = heap[0];
     const last = heap.pop();
@@ -140,8 +181,4 @@ export class VirtualTime implements Clock {
     heap[at] = last;
     return first;
   }
-}
-
-function cancel(this: Entry): void {
-  this.callback = undefined;
 }
