@@ -87,18 +87,14 @@ export class Clients {
     const { random } = this.#world;
     for (;;) {
       const worker = this.workers[Math.floor(random() * this.workers.length)]!;
-      let over = false;
-      const asked = ask(worker).then(
-        () => {
-          over = true;
-        },
+      const over = ask(worker).then(
+        () => true,
         (error) => {
           this.#world.count(`client: ${error?.name}`);
-          over = gaveUp(error);
+          return gaveUp(error);
         },
       );
-      await Promise.race([asked, worker.process.died]);
-      if (over) return;
+      if (await worker.process.hear(over)) return;
       await this.#world.pass(100);
     }
   }

@@ -32,7 +32,7 @@ export function expectForward(world: World, process: Process, book: SagaBook, pl
   if (place.once && durable?.status !== 'begun') {
     books.breach(book, `do ${name} before it is written down that it begins`);
   }
-  if (process.underWay.has(`${book.n}/${index}`)) books.breach(book, `do ${name} twice at the same time`);
+  if (process.isUnderWay(book.n, index)) books.breach(book, `do ${name} twice at the same time`);
   for (const before of world.places.values()) {
     if (before.unit >= place.unit) break;
     expectPassed(world, book, before, place);
@@ -59,7 +59,7 @@ export function expectBackward(world: World, process: Process, book: SagaBook, p
   }
   for (const other of places.values()) {
     const sameUnit = other.unit === unit;
-    if (sameUnit && process.underWay.has(`${book.n}/${other.index}`)) {
+    if (sameUnit && process.isUnderWay(book.n, other.index)) {
       books.breach(book, `undo ${name} while ${other.name} is under way`);
     }
     if (other.kind === 'pivot' && book.applied[other.index]! > 0) {

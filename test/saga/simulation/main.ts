@@ -7,6 +7,9 @@ import { engine } from './engine.ts';
 import { simulate } from './simulate.ts';
 
 const [first = 1, step = 1, worlds = 10, sagas = 250] = process.argv.slice(2).map(Number);
+// Thousands of errors a second are made here, and nobody reads where.
+Error.stackTraceLimit = 0;
+
 const counts: Record<string, number> = {};
 const breaches: string[] = [];
 for (let world = 0; world < worlds && breaches.length === 0; world += 1) {

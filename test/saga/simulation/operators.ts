@@ -30,7 +30,7 @@ function repair(world: World, clients: Clients, book: SagaBook): void {
     (error) => world.count(`operator: ${error?.name}`),
   );
   world.pending += 1;
-  void Promise.race([told, process.died]).then(() => {
+  void process.hear(told).then(() => {
     world.pending -= 1;
   });
 }

@@ -23,20 +23,33 @@ export class Participant implements Doer {
     return this.#world.random() < 0.6;
   }
 
-  async do(place: Place, context: AnyStep): Promise<number> {
+  do(place: Place, context: AnyStep): number | Promise<number> {
     const book = this.#book(context);
-    const at = `${book.n}/${place.index}`;
     this.#note(book, `do ${place.name}, attempt ${context.attempt}`);
     expectForward(this.#world, this.#process, book, place);
-    this.#process.begin(at);
+    const conduct = this.#world.conduct(book.n, place);
+    const generation = book.generation[place.index]!;
+    // What a process does by itself is over before anything else can happen.
+    if (conduct === 'do' && this.#process.isAwake && this.#world.random() < 0.5) {
+      return this.#perform(place, book, context.key, conduct, generation);
+    }
+    return this.#doInTime(place, book, context, conduct, generation);
+  }
+
+  async #doInTime(
+    place: Place,
+    book: SagaBook,
+    context: AnyStep,
+    conduct: Conduct,
+    generation: number,
+  ): Promise<number> {
+    this.#process.begin(book.n, place.index);
     try {
-      const conduct = this.#world.conduct(book.n, place);
-      const generation = book.generation[place.index]!;
       if (conduct !== 'do') await this.#travel(conduct, context);
       else if (!this.#process.isAwake) await this.#process.awake();
       return await this.#perform(place, book, context.key, conduct, generation);
     } finally {
-      this.#process.end(at);
+      this.#process.end(book.n, place.index);
     }
   }
 
@@ -72,11 +85,19 @@ export class Participant implements Doer {
     return { happened: false };
   }
 
-  async undo(place: Place, context: AnyUndo): Promise<void> {
+  undo(place: Place, context: AnyUndo): void | Promise<void> {
     const book = this.#book(context);
     this.#note(book, `undo ${place.name}`);
     expectBackward(this.#world, this.#process, book, place);
     const conduct = this.#world.undoConduct(book.n);
+    if (conduct === 'do' && this.#process.isAwake && this.#world.random() < 0.5) {
+      this.#world.books.revert(book, place, context.key, context.forwardKey);
+      return;
+    }
+    return this.#undoInTime(place, book, context, conduct);
+  }
+
+  async #undoInTime(place: Place, book: SagaBook, context: AnyUndo, conduct: Conduct): Promise<void> {
     if (conduct !== 'do') await this.#travel(conduct, context);
     else if (!this.#process.isAwake) await this.#process.awake();
     if (conduct === 'fail without effect') throw new Error('it did not work');

@@ -1,5 +1,5 @@
 /** The saga that all of a world's instances follow: drawn at random, built with the engine under test. */
-import { z } from 'zod';
+import type { StandardSchema } from '../../../src/core/schema.ts';
 import type { Saga } from '../../../src/saga/saga-phases.ts';
 import type { StepContext, UndoContext } from '../../../src/saga/saga-types.ts';
 import type { Engine } from './engine.ts';
@@ -59,8 +59,8 @@ export interface Place {
 
 /** What the participants of a world do for its sagas. */
 export interface Doer {
-  do(place: Place, context: StepContext<unknown, unknown>): Promise<unknown>;
-  undo(place: Place, context: UndoContext<unknown, unknown, unknown>): Promise<void>;
+  do(place: Place, context: StepContext<unknown, unknown>): unknown;
+  undo(place: Place, context: UndoContext<unknown, unknown, unknown>): unknown;
   query(
     place: Place,
     context: StepContext<unknown, unknown>,
@@ -69,7 +69,17 @@ export interface Doer {
   when(): boolean;
 }
 
-const input = z.object({ n: z.number() });
+/** What a saga is given: its number. Checked by hand, since the check itself is none of what is simulated. */
+const input: StandardSchema<{ n: number }> = {
+  '~standard': {
+    version: 1,
+    vendor: 'simulation',
+    validate: (value) =>
+      typeof (value as { n?: unknown } | null)?.n === 'number'
+        ? { value: value as { n: number } }
+        : { issues: [{ message: 'not the number of a saga' }] },
+  },
+};
 
 type Random = () => number;
 

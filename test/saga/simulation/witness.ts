@@ -11,6 +11,7 @@ import type { SagaBook } from './books.ts';
 import type { Process } from './process.ts';
 import { greatestSkew, lease, type World } from './world.ts';
 
+const none: readonly RepairRecord[] = [];
 const finals: readonly SagaStatus[] = ['completed', 'compensated', 'resolved'];
 
 /** Whether a saga needs nobody but a person, or nobody at all. */
@@ -160,7 +161,7 @@ export class Witness implements StoreWitness {
     if (status === 'compensating' || status === 'compensated') this.#turned(book, before);
     this.#witnessRepairs(book, record, before);
     this.#witnessSteps(book, record, before);
-    this.#keep(book, { ...record, version: record.version + 1 });
+    this.#keep(book, record);
   }
 
   #turned(book: SagaBook, before: SagaRecord): void {
@@ -170,8 +171,8 @@ export class Witness implements StoreWitness {
   }
 
   /** What is parked is touched by repairs only, and each is written down once, for ever. */
-  #witnessRepairs(book: SagaBook, { status, repairs = [] }: SagaRecord, before: SagaRecord): void {
-    const { repairs: known = [] } = before;
+  #witnessRepairs(book: SagaBook, { status, repairs = none }: SagaRecord, before: SagaRecord): void {
+    const { repairs: known = none } = before;
     const added = before.status === 'parked' ? 1 : 0;
     if (added === 0 && repairs === known) return;
     // That a cancel came while it was parked is written into the repair that did not heed it.
@@ -185,16 +186,17 @@ export class Witness implements StoreWitness {
 
   #witnessSteps(book: SagaBook, record: SagaRecord, before: SagaRecord): void {
     const { books, places } = this.#world;
-    for (const [index, was] of before.steps.entries()) {
-      const now = record.steps[index];
+    const [known, written] = [before.steps, record.steps];
+    for (let index = 0; index < known.length; index += 1) {
+      const [was, now] = [known[index]!, written[index]];
       if (now === was) continue;
       if (now?.name !== was.name) books.breach(book, `step ${was.name} was forgotten`);
       else if (now.status !== was.status && !steps[was.status]!.includes(now.status)) {
         books.breach(book, `step ${was.name} went from ${was.status} to ${now.status}`);
       }
     }
-    for (const [index, step] of record.steps.entries()) {
-      const was = before.steps[index];
+    for (let index = 0; index < written.length; index += 1) {
+      const [was, step] = [known[index], written[index]!];
       if (step === was || step.status === was?.status) continue;
       if (!places.has(step.name)) books.breach(book, `there is no step ${step.name}`);
       else this.#witnessStep(book, step);
