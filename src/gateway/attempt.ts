@@ -1,14 +1,15 @@
 /** What an attempt at an upstream is made of, and what its end means. */
 import type { Readable } from 'node:stream';
-import { parseHttpDate } from '../core/clock.ts';
 import { UpstreamError } from '../core/errors.ts';
 import { warnOf } from '../core/log.ts';
 import type { GateSet, Permit, Policy } from '../core/policy.ts';
+import { parseRetryAfter } from '../core/retry-after.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Pick as ChosenInstance, PickOutcome, Resolver } from '../ports/resolver.ts';
 import type { Door } from './door.ts';
 import type { Upstreams } from './forward.ts';
 import { rawHeader } from './headers.ts';
+import type { RepeatRules, Repetition, RetryBudgets } from './repeat-rules.ts';
 import { BodyStream } from './request-body.ts';
 import type { Target } from './target.ts';
 import type { CallEnding, ForwardTimeouts, UpstreamCall } from './upstream-call.ts';
@@ -26,6 +27,8 @@ export interface Outbound {
   /** The protocol to switch to. */
   readonly upgrade: string | undefined;
   readonly policy: Policy | undefined;
+  /** When to make it once more; undefined for never. */
+  readonly repeats?: RepeatRules | undefined;
   readonly timeouts: ForwardTimeouts;
   /** A breaker for each instance. */
   readonly instanceBreakers?: GateSet | undefined;
@@ -80,7 +83,9 @@ export interface ProxyContext {
   readonly registry: Resolver | undefined;
   readonly upstreams: Upstreams;
   readonly runtime: Runtime;
+  readonly budgets: RetryBudgets;
   readonly onFailed: (route: string, failure: FailedAttempt) => void;
+  readonly onRepeated: (route: string, service: string | undefined, repetition: Repetition) => void;
 }
 
 /** How many stale connections one call may meet; more of them tell of an upstream that fails. */
@@ -96,7 +101,7 @@ export function isRepeatable({ method, body, upgrade }: Outbound): boolean {
 /** What a policy is told of an answer that it must take for a failure. */
 export function failedAnswer(context: ProxyContext, outbound: Outbound, answer: Answer): FailedAnswer {
   const { clock } = context.runtime;
-  const wait = retryAfterOf(rawHeader(answer.call.rawHeaders, 'retry-after'), clock.wallTime());
+  const wait = parseRetryAfter(rawHeader(answer.call.rawHeaders, 'retry-after'), clock.wallTime());
   const name = outbound.target.service ?? outbound.target.origin;
   return new FailedAnswer(name, answer, isRepeatable(outbound), wait);
 }
@@ -114,14 +119,6 @@ export function tell(pick: ChosenInstance, outcome: PickOutcome): void {
 export function outcomeOf(ending: CallEnding, status: number): PickOutcome {
   if (status >= 500 || ending === 'failed') return 'failure';
   return ending === 'complete' ? 'success' : 'cancelled';
-}
-
-/** Milliseconds that `Retry-After` asks to wait, given in seconds or as a date; undefined when it says nothing. */
-export function retryAfterOf(value: string | undefined, wallTime: number): number | undefined {
-  if (value === undefined) return undefined;
-  if (/^\d{1,9}$/.test(value)) return Number(value) * 1_000;
-  const date = parseHttpDate(value);
-  return date === undefined ? undefined : Math.max(0, date - wallTime);
 }
 
 /**

@@ -11,6 +11,7 @@ import { rawHeader } from './headers.ts';
 import { LoneClient } from './lone-client.ts';
 import { canonicalPath, fillTemplate } from './path.ts';
 import { problemOf } from './problem.ts';
+import type { RepeatRules } from './repeat-rules.ts';
 import type { ResolvedPart } from './router-options.ts';
 import type { ForwardTimeouts, UpstreamCall } from './upstream-call.ts';
 
@@ -57,6 +58,8 @@ export interface ComposeContext {
   readonly send: (outbound: Outbound) => Promise<Answer | Response>;
   readonly headers: readonly string[];
   readonly policy: Policy | undefined;
+  /** When a part is asked for once more; undefined for never. */
+  readonly repeats: RepeatRules | undefined;
   readonly timeouts: ForwardTimeouts;
   /** Bytes. */
   readonly maxPart: number;
@@ -137,6 +140,7 @@ async function askPart(
       body: null,
       upgrade: undefined,
       policy: context.policy,
+      repeats: context.repeats,
       timeouts,
       client,
     });

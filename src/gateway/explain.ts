@@ -71,6 +71,8 @@ export interface RouteExplanation {
   readonly guards: readonly string[];
   /** Name of the policy. */
   readonly policy?: string | undefined;
+  /** How often the request would be made at most, by the route's `retries` and `hedge`; undefined when it has neither. */
+  readonly attempts?: number | undefined;
   readonly destination?: ExplainedDestination | undefined;
   /** Routes that were near, the nearest first; at most ten. */
   readonly passedOver: readonly PassedOver[];
@@ -108,6 +110,7 @@ export async function explain(context: ExplainContext, exchange: HttpExchange): 
     why: reasons(chosen, found.preflight),
     guards: [...context.guards, ...route.guards].map(nameOf),
     policy: policyName(route, exchange),
+    attempts: route.repeats && Math.max(route.repeats.attempts, route.repeats.hedged),
     destination: await destinationOf(context, exchange, route),
     passedOver: allPassedOver(context.routes, exchange, chosen),
   };

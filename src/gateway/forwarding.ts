@@ -14,7 +14,7 @@ import type { PathRules } from './path.ts';
 import { send as attempt } from './proxy.ts';
 import { BodyStream, readUpTo, replayableBytes } from './request-body.ts';
 import type { Route } from './route.ts';
-import type { ResolvedLimits } from './router-options.ts';
+import type { ResolvedLimits } from './router-limits.ts';
 import { ShortWay, type ShortWayContext } from './short-way.ts';
 import type { Patience } from './stall-watch.ts';
 import type { Target } from './target.ts';
@@ -51,6 +51,7 @@ export function forward(
     body: body instanceof Promise ? null : body,
     upgrade: protocol,
     policy: route.policyFor(exchange),
+    repeats: route.repeats,
     timeouts: route.timeouts,
     instanceBreakers: route.instanceBreakers,
     http2: route.http2,
@@ -73,9 +74,9 @@ interface Way {
 
 function send(way: Way, outbound: Outbound): Promise<Response | undefined> | undefined {
   const { context, exchange, route } = way;
-  const { policy } = outbound;
+  const { policy, repeats, upgrade } = outbound;
   route.mirror?.copy(context.mirrors, outbound);
-  if (outbound.upgrade !== undefined || (policy !== undefined && !isGate(policy)))
+  if (upgrade !== undefined || repeats !== undefined || (policy !== undefined && !isGate(policy)))
     return longWay(way, outbound);
   new ShortWay(context, exchange, outbound).begin(policy);
   return undefined;

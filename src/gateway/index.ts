@@ -29,6 +29,7 @@ export type { ImaginedRequest } from './imagined.ts';
 export type { HandedOver } from './node-door.ts';
 export type { ListenAddress, ListenOptions } from './node-server.ts';
 export type { PathRules } from './path.ts';
+export type { RetryBudgetShare, RouteHedge, RouteRetries } from './repeat-rules.ts';
 export { RequestRouter } from './request-router.ts';
 export type { RouteDefinition } from './route-set.ts';
 export type {
@@ -42,6 +43,7 @@ export type {
   RequestFinished,
   RequestMirrored,
   RequestRefused,
+  RequestRepeated,
   RequestRouterEvents,
   RouterListening,
   RouterStopped,
@@ -50,13 +52,13 @@ export type {
   WorkerExited,
 } from './router-events.ts';
 export type { RouterStopOptions } from './router-life.ts';
+export type { RouterLimits } from './router-limits.ts';
 export type {
   ComposePart,
   PolicyChoice,
   RequestRouterOptions,
   RouteHandler,
   RouteOptions,
-  RouterLimits,
   UpstreamTimeouts,
 } from './router-options.ts';
 export { type StopOnSignalsOptions, type Stoppable, stopOnSignals } from './stop-on-signals.ts';

@@ -104,6 +104,7 @@ export class Mirror {
       target: this.target,
       headers: [...outbound.headers, 'Holdfast-Mirror', '1'],
       policy: undefined,
+      repeats: undefined,
       hintsTo: undefined,
       client,
     };

@@ -4,7 +4,7 @@
  * streams may last.
  */
 import { BulkheadFullError, NoInstanceError, TimeoutError, UpstreamError } from '../core/errors.ts';
-import type { CallContext, Permit } from '../core/policy.ts';
+import type { CallContext, Permit, Work } from '../core/policy.ts';
 import type { Pick as ChosenInstance, PickOptions, PickOutcome } from '../ports/resolver.ts';
 import {
   type Answer,
@@ -18,24 +18,23 @@ import {
   type ProxyContext,
   tell,
 } from './attempt.ts';
+import { repeat } from './repeat.ts';
+import type { Repetition } from './repeat-rules.ts';
 import { BodyStream } from './request-body.ts';
 import { type CallListener, type UpstreamCall, unanswered, wasStale } from './upstream-call.ts';
 
 /**
  * Send a request on; resolves at the answer's headers. Without a policy there is one attempt, and every answer is as
- * good as another. Under a policy an answer of 500 or more is a failure; when the policy gives up with it, it is the
- * answer after all. A policy that has an answer of its own (a fallback) may give a `Response`.
+ * good as another. Under a policy, or where attempts may be repeated, an answer of 500 or more is a failure; when it is
+ * the last word, it is the answer after all. A policy that has an answer of its own (a fallback) may give a `Response`.
  *
  * @throws whatever the policy, the registry or the connection says.
  */
 export async function send(context: ProxyContext, outbound: Outbound): Promise<Answer | Response> {
   const attempts = new Attempts(context, outbound);
-  if (outbound.policy === undefined) return attempts.once(1);
+  if (outbound.policy === undefined && outbound.repeats === undefined) return attempts.once(1);
   try {
-    const answer: unknown = await outbound.policy.run((call) => attempts.underPolicy(call), {
-      signal: outbound.client.signal,
-      deadline: outbound.client.deadline,
-    });
+    const answer = await decided(context, outbound, (call) => attempts.underPolicy(call));
     attempts.settle(answer);
     if (attempts.chose(answer) || answer instanceof Response) return answer;
     throw new TypeError('the policy of a route gave neither an upstream answer nor a Response');
@@ -45,6 +44,24 @@ export async function send(context: ProxyContext, outbound: Outbound): Promise<A
     if (last !== undefined) return last;
     throw error;
   }
+}
+
+/** What the policy makes of the attempts, and the rules for repeating them of what it gives. */
+function decided(context: ProxyContext, outbound: Outbound, attempt: Work<unknown>): Promise<unknown> {
+  const { policy, repeats: rules, client, target, route } = outbound;
+  const { runtime, budgets, onRepeated } = context;
+  if (rules === undefined) {
+    return policy!.run(attempt, { signal: client.signal, deadline: client.deadline });
+  }
+  const repeating = {
+    runtime,
+    rules,
+    client,
+    budget: budgets.for(target.service ?? target.origin),
+    repeatable: isRepeatable(outbound),
+    onRepeated: (repetition: Repetition) => onRepeated(route, target.service, repetition),
+  };
+  return repeat(repeating, policy === undefined ? attempt : (call) => policy.run(attempt, call));
 }
 
 /** One attempt. */
@@ -166,7 +183,9 @@ class Attempts {
       const givenUp = this.#outbound.client.gone ?? (signal?.aborted ? signal.reason : undefined);
       if (givenUp === undefined) permit?.rejected(error);
       else permit?.aborted(givenUp);
-      if (this.#outbound.client.gone === undefined) this.#report(attempt, instance, error, undefined);
+      // A time limit is a failure; that somebody left, or that another attempt was answered first, is none.
+      const blamed = this.#outbound.client.gone === undefined && !isWaived(givenUp);
+      if (blamed) this.#report(attempt, instance, error, undefined);
       throw error;
     }
   }
@@ -235,13 +254,18 @@ class Attempts {
   /** A time limit of the policy counts against the instance; a caller that gave up, or a hedge that lost, does not. */
   #outcomeOfFailure(signal: AbortSignal | undefined): PickOutcome {
     const givenUp: unknown = this.#outbound.client.gone ?? (signal?.aborted ? signal.reason : undefined);
-    return givenUp === undefined || givenUp instanceof TimeoutError ? 'failure' : 'cancelled';
+    return isWaived(givenUp) ? 'cancelled' : 'failure';
   }
 
   #report(attempt: number, instance: string | undefined, error: unknown, status: number | undefined): void {
     const { service } = this.#outbound.target;
     this.#context.onFailed(this.#outbound.route, { attempt, service, instance, status, error });
   }
+}
+
+/** Whether a reason to give up says nothing of the upstream. */
+function isWaived(reason: unknown): boolean {
+  return reason !== undefined && !(reason instanceof TimeoutError);
 }
 
 /** A call's answer as a promise. */

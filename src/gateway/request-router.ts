@@ -22,6 +22,7 @@ import { explainRequest, type ImaginedRequest } from './imagined.ts';
 import { parseListenOptions } from './listen-options.ts';
 import { type HandedOver, NodeDoor, nodeHead, UpgradeDoor } from './node-door.ts';
 import type { ListenAddress, ListenOptions } from './node-server.ts';
+import { RetryBudgets } from './repeat-rules.ts';
 import { type RouteDefinition, RouteSet } from './route-set.ts';
 import type { RequestRouterEvents } from './router-events.ts';
 import { RouterLife, type RouterStopOptions } from './router-life.ts';
@@ -52,6 +53,7 @@ export class RequestRouter implements AsyncDisposable {
   readonly #workers: RouterWorkers;
   readonly #upstreams: Upstreams;
   readonly #mirrors: Upstreams;
+  readonly #budgets: RetryBudgets;
   readonly #rules: AdmissionRules;
   readonly #guards: Guard[] = [];
   readonly #context: ServeContext;
@@ -70,6 +72,7 @@ export class RequestRouter implements AsyncDisposable {
     const connecting = { ...limits, denied, clock, tls: parsed.upstreamTls };
     this.#upstreams = new Upstreams(connecting);
     this.#mirrors = new Upstreams(connecting);
+    this.#budgets = new RetryBudgets(parsed.retryBudget, name, this.#runtime);
     // Its own id in it: several routers of the same name may stand in a row without a loop.
     const pseudonym = `${name}-${this.#runtime.id().slice(0, 8)}`;
     this.#rules = admissionRules(parsed, pseudonym);
@@ -97,7 +100,11 @@ export class RequestRouter implements AsyncDisposable {
   }
 
   #proxyContext(upstreams: Upstreams, onFailed: ProxyContext['onFailed']): ProxyContext {
-    return { registry: this.#options.registry, upstreams, runtime: this.#runtime, onFailed };
+    const onRepeated: ProxyContext['onRepeated'] = (route, service, repetition) => {
+      if (this.#emitter.wants('repeated')) this.#emitter.emit('repeated', { route, service, ...repetition });
+    };
+    const { registry } = this.#options;
+    return { registry, upstreams, budgets: this.#budgets, runtime: this.#runtime, onFailed, onRepeated };
   }
 
   /** Exchanges under way. */

@@ -8,6 +8,7 @@ import { Mirror } from './mirror.ts';
 import { originOf } from './origin.ts';
 import type { PathChange } from './outbound.ts';
 import { compileRedirect, type Redirect } from './redirect.ts';
+import { type RepeatRules, repeatRulesOf } from './repeat-rules.ts';
 import type { InstanceFilter } from './route-types.ts';
 import {
   type GivenTimeouts,
@@ -42,6 +43,8 @@ export interface Route {
   readonly change: PathChange;
   readonly guards: readonly Guard[];
   readonly policyFor: (exchange: Exchange) => Policy | undefined;
+  /** When a request is made once more; undefined for never. */
+  readonly repeats: RepeatRules | undefined;
   readonly timeouts: ForwardTimeouts;
   /** Milliseconds for all attempts together; 0 for no limit. */
   readonly total: number;
@@ -88,6 +91,7 @@ export function compileRoute(pattern: string, options: RouteOptions, scope: Rout
     change: { rewrite, stripPrefix, addPrefix },
     guards: parsed.guards.map((guard, index) => named(`guards.${index}`, 'guards', guard, scope.guards)),
     policyFor: policyOf(parsed.policy, scope),
+    repeats: repeatRulesOf(parsed.retries, parsed.hedge),
     timeouts: timeoutsOf(parsed.timeouts, scope.timeouts),
     total: parsed.timeouts.total ?? scope.timeouts.total ?? 0,
     ownHost: !(parsed.preserveHost ?? servicesOf(destination, undefined)),
@@ -118,6 +122,11 @@ function refuseUseless(parsed: ResolvedRouteOptions, { kind }: Destination): voi
   }
   if (parsed.sticky !== undefined && kind !== 'split') {
     throw invalid('sticky', 'a route without `split`', '`sticky` beside `split`');
+  }
+  for (const name of ['retries', 'hedge'] as const) {
+    if (parsed[name] !== undefined && (kind === 'redirect' || kind === 'handle')) {
+      throw invalid(name, 'a route that forwards nothing', `\`${name}\` beside what is forwarded`);
+    }
   }
   if (parsed.mirror !== undefined && kind !== 'service' && kind !== 'origin' && kind !== 'split') {
     throw invalid('mirror', 'a route that forwards nothing', 'a mirror beside `service`, `url` or `split`');

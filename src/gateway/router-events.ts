@@ -48,6 +48,18 @@ export interface UpstreamFailed {
   readonly error: unknown;
 }
 
+/** A request is made once more by the route's `retries` or `hedge`. */
+export interface RequestRepeated {
+  readonly route: string;
+  readonly service: string | undefined;
+  /** The attempt that is to be made; 2 for the first repeated one. */
+  readonly attempt: number;
+  /** Milliseconds until then; of a hedge, since the attempt before. */
+  readonly wait: number;
+  /** Whether the attempt before is still under way. */
+  readonly hedged: boolean;
+}
+
 /** A copy of a request is done with: what a mirror answered, or why it did not. */
 export interface RequestMirrored {
   readonly route: string;
@@ -94,6 +106,7 @@ export interface RequestRouterEvents {
   readonly finished: RequestFinished;
   readonly refused: RequestRefused;
   readonly upstreamFailed: UpstreamFailed;
+  readonly repeated: RequestRepeated;
   readonly mirrored: RequestMirrored;
   readonly replaced: RoutesReplaced;
   readonly listening: RouterListening;

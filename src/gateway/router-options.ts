@@ -8,7 +8,7 @@ import {
   runtimeOption,
   z,
 } from '../core/options.ts';
-import type { GateSet, Policy } from '../core/policy.ts';
+import type { GateSet, Policy, RetryAllowance } from '../core/policy.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Resolver } from '../ports/resolver.ts';
 import { conditionsSchema, type RouteConditions } from './conditions.ts';
@@ -17,31 +17,21 @@ import { type HealthOptions, healthSchema, type ResolvedHealth } from './health.
 import { mirrorSchema, type ResolvedMirror } from './mirror.ts';
 import type { PathRules } from './path.ts';
 import { redirectSchema } from './redirect.ts';
+import {
+  hedgeOption,
+  type ResolvedHedge,
+  type ResolvedRetries,
+  type RetryBudgetShare,
+  type RouteHedge,
+  type RouteRetries,
+  retriesOption,
+  retryBudgetOption,
+} from './repeat-rules.ts';
 import type { MirrorOptions, RedirectOptions, ServiceSubset, SplitShare, StickyKey } from './route-types.ts';
+import { limitsSchema, type ResolvedLimits, type RouterLimits } from './router-limits.ts';
 import { splitSchema, stickySchema, subsetSchema } from './split.ts';
 import { defaultDeniedUpstreams } from './upstream-address.ts';
 import { type UpstreamTls, upstreamTlsSchema } from './upstream-tls.ts';
-
-/** Bounds on what the router takes in and holds. */
-export interface RouterLimits {
-  /**
-   * The most header fields of a request; more are answered 431. At most 999, since Node drops what comes after a
-   * thousand without a word. Default 100.
-   */
-  readonly headers?: number | undefined;
-  /** The most bytes of a request's head, for servers made by `listen`. Default 16,384. */
-  readonly headerBytes?: number | undefined;
-  /** The most bytes of a request's body; more are answered 413. Default: no limit, since bodies stream. */
-  readonly body?: number | undefined;
-  /** The most bytes of one part of a composed answer. Default 1 MiB. */
-  readonly part?: number | undefined;
-  /** The most connections to one upstream origin. Default 256. */
-  readonly connections?: number | undefined;
-  /** The most requests that wait for a connection to one origin; more are answered 503. Default 1,024. */
-  readonly waiting?: number | undefined;
-  /** The most upstream origins whose connections are kept. Default 512. */
-  readonly origins?: number | undefined;
-}
 
 /** How long an upstream may take. Each accepts 0 for no limit. */
 export interface UpstreamTimeouts {
@@ -76,6 +66,11 @@ export interface RequestRouterOptions {
   readonly paths?: Partial<PathRules> | undefined;
   /** For every route that has none of its own. */
   readonly timeouts?: UpstreamTimeouts | undefined;
+  /**
+   * What bounds the retries and hedges of routes: how each service's or origin's own budget is to be, or one
+   * `RetryBudget` for all of them. Default: each may add a fifth to the load, and one a second.
+   */
+  readonly retryBudget?: RetryAllowance | RetryBudgetShare | undefined;
   /** Guards that routes may name, so that routes can be data. Default: none. */
   readonly guards?: Readonly<Record<string, Guard>> | undefined;
   /** Policies that routes may name. Default: none. */
@@ -145,6 +140,13 @@ export interface RouteOptions {
   readonly guards?: readonly (Guard | string)[] | undefined;
   /** Each attempt runs under it, until the answer's headers: one, its name, or a function. Default: one attempt. */
   readonly policy?: Policy | PolicyChoice | string | undefined;
+  /**
+   * Make requests that failed again, where that is safe and the router's `retryBudget` pays for it: true, or how. Each
+   * attempt runs under the policy. Default false.
+   */
+  readonly retries?: boolean | RouteRetries | undefined;
+  /** Make a request beside itself when it is not answered in time, under the same conditions. Default: never. */
+  readonly hedge?: RouteHedge | undefined;
   readonly timeouts?: UpstreamTimeouts | undefined;
   /** Whether the client's Host goes on to the upstream. Default: true for `service`, false for `url`. */
   readonly preserveHost?: boolean | undefined;
@@ -161,30 +163,6 @@ export interface RouteOptions {
    */
   readonly http2?: boolean | undefined;
 }
-
-const atLeast = (minimum: number, fallback: number): z.ZodDefault<z.ZodInt> =>
-  z.int().min(minimum).default(fallback);
-
-/** The limits in effect. */
-export interface ResolvedLimits {
-  readonly headers: number;
-  readonly headerBytes: number;
-  readonly body?: number | undefined;
-  readonly part: number;
-  readonly connections: number;
-  readonly waiting: number;
-  readonly origins: number;
-}
-
-const limitsSchema = z.strictObject({
-  headers: z.int().min(1).max(999).default(100),
-  headerBytes: atLeast(1_024, 16_384),
-  body: z.int().min(0).optional(),
-  part: atLeast(1, 1_048_576),
-  connections: atLeast(1, 256),
-  waiting: atLeast(0, 1_024),
-  origins: atLeast(1, 512),
-});
 
 /** Timeouts that were given, in milliseconds. */
 export interface GivenTimeouts {
@@ -213,6 +191,7 @@ export interface ResolvedRouterOptions {
   readonly upstreamTls?: UpstreamTls | undefined;
   readonly paths: PathRules;
   readonly timeouts: GivenTimeouts;
+  readonly retryBudget: RetryAllowance | RetryBudgetShare;
   readonly guards: Readonly<Record<string, Guard>>;
   readonly policies: Readonly<Record<string, Policy | PolicyChoice>>;
   readonly handlers: Readonly<Record<string, RouteHandler>>;
@@ -246,6 +225,7 @@ const routerSchema = z.strictObject({
     })
     .prefault({}),
   timeouts: timeoutsSchema,
+  retryBudget: retryBudgetOption.default({}),
   guards: z.record(givenName, guardOption).default({}),
   policies: z.record(givenName, policyOption).default({}),
   handlers: z.record(givenName, functionOption<RouteHandler>()).default({}),
@@ -276,7 +256,9 @@ const partName = z.string().regex(/^(?!__proto__$)[\w-]+$/, { error: 'a name of 
 
 /** A route's options, checked. */
 export interface ResolvedRouteOptions
-  extends Omit<RouteOptions, 'compose' | 'timeouts' | 'guards' | 'mirror'> {
+  extends Omit<RouteOptions, 'compose' | 'timeouts' | 'guards' | 'mirror' | 'retries' | 'hedge'> {
+  readonly retries?: ResolvedRetries | undefined;
+  readonly hedge?: ResolvedHedge | undefined;
   readonly mirror?: ResolvedMirror | undefined;
   readonly compose?: Readonly<Record<string, string | ResolvedPart>> | undefined;
   readonly timeouts: GivenTimeouts;
@@ -300,6 +282,8 @@ const routeSchema = z.strictObject({
   addPrefix: z.string().startsWith('/').optional(),
   guards: z.array(z.union([guardOption, givenName])).default([]),
   policy: z.union([policyOption, givenName]).optional(),
+  retries: retriesOption.optional(),
+  hedge: hedgeOption.optional(),
   timeouts: timeoutsSchema,
   preserveHost: z.boolean().optional(),
   upgrade: z.boolean().optional(),

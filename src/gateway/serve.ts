@@ -163,6 +163,7 @@ function answer(
         send: (outbound) => send(context.proxy, outbound),
         headers: headersFor(context, exchange, route),
         policy: route.policyFor(exchange),
+        repeats: route.repeats,
         timeouts: route.timeouts,
         maxPart: context.limits.part,
       });

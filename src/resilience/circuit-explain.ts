@@ -1,9 +1,9 @@
 /** A breaker's state in words, for the person who asks at night why calls are rejected. */
 import { messageOf } from '../core/holdfast-error.ts';
+import type { Tally } from '../core/window.ts';
 import type { CircuitMachine } from './circuit-state.ts';
 import type { CircuitSettings, Opening } from './circuit-types.ts';
 import { probesNeeded, type TripRules } from './circuit-verdict.ts';
-import type { Tally } from './window.ts';
 
 /** Where it is, why, and what would change that: a few sentences. Call `refresh` on the machine first. */
 export function explainCircuit(name: string, machine: CircuitMachine, now: number): string {

@@ -1,6 +1,6 @@
 import { parseOptions, z } from '../core/options.ts';
+import type { Slice } from '../core/window.ts';
 import type { MachineState, TripReason } from './circuit-types.ts';
-import type { Slice } from './window.ts';
 
 /**
  * What a breaker knows, as JSON can hold it: for a process that is frozen or replaced and whose successor should not

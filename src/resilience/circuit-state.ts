@@ -7,6 +7,8 @@
  *   permit; an ignored one gives it back. So the period always ends: by its outcomes, or by a lease that expires.
  * - Only recorded successes and failures are in a denominator.
  */
+
+import { type OutcomeWindow, resized, type Tally, tallyOf, windowOf } from '../core/window.ts';
 import {
   type Admission,
   type CircuitChange,
@@ -23,7 +25,6 @@ import {
 } from './circuit-types.ts';
 import { judgeProbes, noCalls, Thresholds, withOutcome } from './circuit-verdict.ts';
 import { retryAfterOf } from './wait.ts';
-import { type OutcomeWindow, resized, type Tally, tallyOf, windowOf } from './window.ts';
 
 /** The pure machine behind a circuit breaker. */
 export class CircuitMachine {

@@ -1,7 +1,7 @@
 /** The words that the breaker's machine, its shell and its users share. */
 import type { Backoff } from '../core/backoff.ts';
+import type { Slice, Tally, WindowSize } from '../core/window.ts';
 import type { LatencySummary } from './latency-histogram.ts';
-import type { Slice, Tally, WindowSize } from './window.ts';
 
 /**
  * Where a breaker is. `closed`: calls pass and are counted. `open`: they are rejected. `half-open`: a few probes pass.

@@ -1,6 +1,7 @@
 /** What recorded outcomes mean: pure judgements over tallies and thresholds. */
+
+import type { Tally } from '../core/window.ts';
 import type { CircuitSettings, TripReason } from './circuit-types.ts';
-import type { Tally } from './window.ts';
 
 /** The thresholds that open a closed breaker. */
 export interface TripRules {

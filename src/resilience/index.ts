@@ -6,6 +6,13 @@
  */
 export { parseRetryAfter } from '../core/retry-after.ts';
 export {
+  RetryBudget,
+  type RetryBudgetEvents,
+  type RetryBudgetExhausted,
+  type RetryBudgetOptions,
+} from '../core/retry-budget.ts';
+export type { Slice, Tally } from '../core/window.ts';
+export {
   type AdaptiveLimitEvents,
   type AdaptiveLimitOptions,
   type AdaptiveLimitPolicy,
@@ -108,12 +115,6 @@ export {
   type RateStoreFailed,
 } from './rate-limiter.ts';
 export { retry } from './retry.ts';
-export {
-  RetryBudget,
-  type RetryBudgetEvents,
-  type RetryBudgetExhausted,
-  type RetryBudgetOptions,
-} from './retry-budget.ts';
 export type {
   GaveUp,
   GiveUpReason,
@@ -125,4 +126,3 @@ export type {
 } from './retry-options.ts';
 export { type TimeoutOptions, timeout } from './timeout.ts';
 export type { Wait } from './wait.ts';
-export type { Slice, Tally } from './window.ts';

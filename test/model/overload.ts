@@ -4,12 +4,12 @@
  * the retries that it caused keep the servers overloaded.
  */
 import type { Policy } from '../../src/core/policy.ts';
+import { RetryBudget } from '../../src/core/retry-budget.ts';
 import type { Runtime } from '../../src/core/runtime.ts';
 import { adaptiveLimit } from '../../src/resilience/adaptive-limit.ts';
 import { CircuitBreaker } from '../../src/resilience/circuit-breaker.ts';
 import { pipeline } from '../../src/resilience/pipeline.ts';
 import { retry } from '../../src/resilience/retry.ts';
-import { RetryBudget } from '../../src/resilience/retry-budget.ts';
 import { timeout } from '../../src/resilience/timeout.ts';
 import { seededRandom } from '../../src/testing/test-runtime.ts';
 import { EventClock } from './event-clock.ts';

@@ -1,9 +1,9 @@
 /** What a breaker carries from one process into the next: its exported state, and what its windows hold. */
 import { describe, expect, it } from 'vitest';
 import { InvalidOptionsError } from '../../src/core/errors.ts';
+import { CountWindow, TimeWindow } from '../../src/core/window.ts';
 import type { CircuitBreaker } from '../../src/resilience/circuit-breaker.ts';
 import type { CircuitSnapshot } from '../../src/resilience/circuit-snapshot.ts';
-import { CountWindow, TimeWindow } from '../../src/resilience/window.ts';
 import { testRuntime } from '../../src/testing/test-runtime.ts';
 import { smallBreaker } from './support.ts';
 

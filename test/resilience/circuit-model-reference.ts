@@ -1,6 +1,7 @@
 /** The naïve model of a breaker that the machine is held against. */
+
+import { bucketCount } from '../../src/core/window.ts';
 import type { CircuitSettings, CircuitState, ForcedState } from '../../src/resilience/circuit-types.ts';
-import { bucketCount } from '../../src/resilience/window.ts';
 
 interface Sample {
   readonly at: number;

@@ -2,8 +2,8 @@ import { getEventListeners } from 'node:events';
 import { describe, expect, it, vi } from 'vitest';
 import { InvalidOptionsError } from '../../src/core/errors.ts';
 import type { CallContext } from '../../src/core/policy.ts';
+import { RetryBudget } from '../../src/core/retry-budget.ts';
 import { type HedgeOptions, hedge } from '../../src/resilience/hedge.ts';
-import { RetryBudget } from '../../src/resilience/retry-budget.ts';
 import { testRuntime } from '../../src/testing/test-runtime.ts';
 
 function hedged(options: Partial<HedgeOptions> = {}) {

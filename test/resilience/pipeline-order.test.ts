@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { RetryBudget } from '../../src/core/retry-budget.ts';
 import { Bulkhead } from '../../src/resilience/bulkhead.ts';
 import { CircuitBreaker } from '../../src/resilience/circuit-breaker.ts';
 import { fallback } from '../../src/resilience/fallback.ts';
 import { pipeline } from '../../src/resilience/pipeline.ts';
 import { adviceOn } from '../../src/resilience/pipeline-order.ts';
 import { retry } from '../../src/resilience/retry.ts';
-import { RetryBudget } from '../../src/resilience/retry-budget.ts';
 import { timeout } from '../../src/resilience/timeout.ts';
 
 const breaker = new CircuitBreaker({ name: 'test' });

@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { currentCallContext } from '../../src/core/ambient.ts';
 import { InvalidOptionsError } from '../../src/core/errors.ts';
+import { RetryBudget, type RetryBudgetOptions } from '../../src/core/retry-budget.ts';
 import { pipeline } from '../../src/resilience/pipeline.ts';
 import { retry } from '../../src/resilience/retry.ts';
-import { RetryBudget, type RetryBudgetOptions } from '../../src/resilience/retry-budget.ts';
 import { timeout } from '../../src/resilience/timeout.ts';
 import { type TestRuntime, testRuntime } from '../../src/testing/test-runtime.ts';
 

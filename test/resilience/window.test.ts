@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { bucketCount, CountWindow, TimeWindow } from '../../src/resilience/window.ts';
+import { bucketCount, CountWindow, TimeWindow } from '../../src/core/window.ts';
 
 const totals = ({ calls, failures, slow }: CountWindow | TimeWindow): number[] => [calls, failures, slow];
 

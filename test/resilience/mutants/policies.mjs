@@ -1,25 +1,25 @@
 /** Mutants of what surrounds the machine, and of the other policies. */
 export const policyMutants = [
   [
-    'window.ts',
+    '../core/window.ts',
     'the time window is a bucket too short',
     '>= bucketCount) this.clear',
     '>= bucketCount - 1) this.clear',
   ],
   [
-    'window.ts',
+    '../core/window.ts',
     'the time window drops one bucket only',
     'for (let passed = this.#epoch + 1;',
     'for (let passed = epoch;',
   ],
-  ['window.ts', 'the time window goes back', 'if (now >= this.#endsAt)', 'if (now !== this.#endsAt)'],
+  ['../core/window.ts', 'the time window goes back', 'if (now >= this.#endsAt)', 'if (now !== this.#endsAt)'],
   [
-    'window.ts',
+    '../core/window.ts',
     'a loaded slice is younger than it was',
     'Math.floor((now - age) / this.#width + 1e-6)',
     'Math.floor(now / this.#width)',
   ],
-  ['window.ts', 'a resized window is empty', 'other.load(window.slices(now), now);', ''],
+  ['../core/window.ts', 'a resized window is empty', 'other.load(window.slices(now), now);', ''],
   [
     'circuit-state.ts',
     'fewer permits leave a half-open breaker stuck',
@@ -94,9 +94,19 @@ export const policyMutants = [
     'if (epoch > this.#epoch + 1) this.#previous.clear();',
     '',
   ],
-  ['window.ts', 'dropped buckets keep their numbers', 'buckets.fill(0, at, at + stride);', ''],
-  ['window.ts', 'the ring does not forget failures', 'if (oldest & failedBit) this.failures -= 1;', ''],
-  ['window.ts', 'the ring wraps one late', 'this.#next + 1 === ring.length', 'this.#next === ring.length'],
+  ['../core/window.ts', 'dropped buckets keep their numbers', 'buckets.fill(0, at, at + stride);', ''],
+  [
+    '../core/window.ts',
+    'the ring does not forget failures',
+    'if (oldest & failedBit) this.failures -= 1;',
+    '',
+  ],
+  [
+    '../core/window.ts',
+    'the ring wraps one late',
+    'this.#next + 1 === ring.length',
+    'this.#next === ring.length',
+  ],
   [
     'circuit-breaker.ts',
     'events before the permit is taken',
@@ -209,7 +219,7 @@ export const policyMutants = [
   ],
   ['fallback.ts', 'answers a caller that is gone', 'abortSource(context)?.aborted || ', ''],
   [
-    'window.ts',
+    '../core/window.ts',
     'a bad window of calls passes for flawless',
     'return this.failures === 0 && this.slow === 0;',
     'return true;',

@@ -1,9 +1,9 @@
-import type { Clock } from '../core/clock.ts';
-import type { Duration } from '../core/duration.ts';
-import { Emitter, type Unsubscribe } from '../core/emitter.ts';
-import { durationOption, nameOption, parseOptions, runtimeOption, z } from '../core/options.ts';
-import type { RetryAllowance } from '../core/policy.ts';
-import { type Runtime, resolveRuntime } from '../core/runtime.ts';
+import type { Clock } from './clock.ts';
+import type { Duration } from './duration.ts';
+import { Emitter, type Unsubscribe } from './emitter.ts';
+import { durationOption, nameOption, parseOptions, runtimeOption, z } from './options.ts';
+import type { RetryAllowance } from './policy.ts';
+import { type Runtime, resolveRuntime } from './runtime.ts';
 import { TimeWindow } from './window.ts';
 
 /** Options of {@link RetryBudget}. */
