@@ -34,8 +34,10 @@ export class Attempts implements HaltWatcher {
   /** Those that have not ended, given up or not. */
   #underWay = 0;
   #ended: AbortController | undefined;
-  /** The calls of the round that is under way, and how to end it. */
-  #calls: AbortableCall[] = [];
+  /** The one call of the round that is under way, where there is no policy. */
+  #only: TimedCall | undefined;
+  /** The calls of the round that is under way, and how to end it, where there is one. */
+  #calls: AbortableCall[] | undefined;
   #giveUp: ((reason: unknown) => void) | undefined;
 
   constructor(task: Task, shared: WorkSurroundings, kind: AttemptKind) {
@@ -60,7 +62,8 @@ export class Attempts implements HaltWatcher {
   /** Everything that is under way is to be given up. */
   halted(reason: unknown): void {
     const giveUp = this.#giveUp;
-    for (const call of this.#calls) call.abort(reason);
+    this.#only?.giveUp(reason);
+    for (const call of this.#calls ?? []) call.abort(reason);
     giveUp?.(reason);
   }
 
@@ -75,9 +78,10 @@ export class Attempts implements HaltWatcher {
     if (!isThenable(settled)) return Promise.resolve(this.#ending(settled as Settled));
     return new Promise((resolve) => {
       const fail = (error: unknown): void => this.#resolveFailed(error, resolve);
-      this.#watch(call, (reason) => call.giveUp(reason));
-      call.begin(now, false, undefined, fail);
       const { halt } = this.#task;
+      this.#only = call;
+      halt.watcher = this;
+      call.begin(now, false, undefined, fail);
       if (halt.aborted) call.giveUp(halt.reason);
       settled.then(
         (value) => {
@@ -96,7 +100,9 @@ export class Attempts implements HaltWatcher {
     return new Promise((resolve) => {
       const call = new AbortableCall(undefined, 1, undefined);
       const fail = (error: unknown): void => this.#resolveFailed(error, resolve);
-      this.#watch(call, fail);
+      this.#calls = [call];
+      this.#giveUp = fail;
+      this.#task.halt.watcher = this;
       policy
         .run((context) => this.#within(context), call)
         .then((value) => {
@@ -108,7 +114,7 @@ export class Attempts implements HaltWatcher {
 
   #within(outer: CallContext): Promise<unknown> {
     return within(this.#shared.clock, this.#timeout, outer, async (inner) => {
-      if (inner instanceof AbortableCall) this.#calls.push(inner);
+      if (inner instanceof AbortableCall) this.#calls?.push(inner);
       const settled = this.#call(inner);
       if (!isThenable(settled)) {
         if ('error' in settled) throw settled.error;
@@ -180,12 +186,6 @@ export class Attempts implements HaltWatcher {
       this.#kind === 'do' && step.kind === 'compensatable' && !(inherited && definition.plan.lazy);
     if (record.deadline === undefined || !isBound) return timeout;
     return Math.min(timeout, Math.max(0, record.deadline - clock.wallTime()));
-  }
-
-  #watch(call: AbortableCall, giveUp: (reason: unknown) => void): void {
-    this.#calls = [call];
-    this.#giveUp = giveUp;
-    this.#task.halt.watcher = this;
   }
 
   #ending(settled: Settled): RoundResult | Promise<RoundResult> {

@@ -52,7 +52,7 @@ function isUnderWay(record: StepRecord | undefined): boolean {
 
 /** The records in the order of the plan, or the first one that has no place in it. */
 function byPosition(plan: SagaPlan, steps: readonly StepRecord[]): Records | StepRecord {
-  if (steps.every((record, index) => record.name === plan.steps[index]?.name)) return steps;
+  if (isInOrder(plan, steps)) return steps;
   const records: (StepRecord | undefined)[] = new Array(plan.steps.length).fill(undefined);
   for (const record of steps) {
     const position = plan.positions.get(record.name);
@@ -60,6 +60,13 @@ function byPosition(plan: SagaPlan, steps: readonly StepRecord[]): Records | Ste
     records[position] = record;
   }
   return records;
+}
+
+function isInOrder(plan: SagaPlan, steps: readonly StepRecord[]): boolean {
+  for (let index = 0; index < steps.length; index += 1) {
+    if (steps[index]!.name !== plan.steps[index]?.name) return false;
+  }
+  return true;
 }
 
 function decideForward(plan: SagaPlan, records: Records): Action {
@@ -83,6 +90,7 @@ function decideForward(plan: SagaPlan, records: Records): Action {
 }
 
 function doUnit(unit: readonly PlannedStep[], records: Records, position: number): Action {
+  if (unit.length === 1 && !needsOpening(unit[0]!)) return { type: 'do', steps: unit };
   const steps = unit.filter((_, index) => !isOver(records[position + index]));
   const isOpen = unit.every((step, index) => records[position + index] !== undefined || !needsOpening(step));
   if (!isOpen) return { type: 'open', steps };

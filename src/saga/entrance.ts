@@ -113,17 +113,18 @@ export class Entrance {
 
   #newSaga({ plan, deadline }: SagaDefinition, id: string, input: JsonValue): NewSaga {
     const createdAt = this.#options.runtime.clock.wallTime();
-    return {
+    const { name: saga, hash, version: definitionVersion } = plan;
+    const fresh: NewSaga = {
       id,
-      saga: plan.name,
-      hash: plan.hash,
-      definitionVersion: plan.version,
+      saga,
+      hash,
+      definitionVersion,
       status: 'running',
       input,
       steps: [],
       createdAt,
-      ...(deadline !== undefined && { deadline: createdAt + deadline }),
     };
+    return deadline === undefined ? fresh : { ...fresh, deadline: createdAt + deadline };
   }
 
   /** With what its first steps need already fixed, so that it is one write. */

@@ -38,25 +38,37 @@ export type JournalEntry =
  * that n steps cost n + 1 durable writes.
  */
 export function fold(plan: SagaPlan, record: SagaRecord, entry: JournalEntry, at: number): SagaRecord {
-  const next = apply(record, entry, at);
+  const next: Mutable = apply(record, entry, at);
   const action = decide(plan, next);
-  return action.type === 'finish' ? Object.assign(next, { status: action.status }) : next;
+  if (action.type === 'finish') next.status = action.status;
+  return next;
 }
+
+type Mutable = { -readonly [K in keyof SagaRecord]: SagaRecord[K] };
 
 /** The record after an entry, without what follows from it: that takes the plan. */
 export function apply(record: SagaRecord, entry: JournalEntry, at: number): SagaRecord {
+  // What nearly every entry is, with nothing made that is not kept.
+  if (entry.type === 'done' && record.status === 'running') {
+    return { ...record, steps: withStep(record.steps, doneStep(entry, at)), updatedAt: at };
+  }
   return { ...record, ...change(record, entry, at), updatedAt: at };
+}
+
+function doneStep(
+  { step: name, output, request }: Extract<JournalEntry, { type: 'done' }>,
+  at: number,
+): StepRecord {
+  if (request === undefined) {
+    return output === undefined ? { name, status: 'done', at } : { name, status: 'done', at, output };
+  }
+  return { name, status: 'done', at, ...(output !== undefined && { output }), request };
 }
 
 function change(record: SagaRecord, entry: JournalEntry, at: number): Partial<SagaRecord> {
   switch (entry.type) {
-    case 'done': {
-      const { step: name, output, request } = entry;
-      const step: StepRecord = { name, status: 'done', at };
-      if (output !== undefined) Object.assign(step, { output });
-      if (request !== undefined) Object.assign(step, { request });
-      return { ...going(record), steps: withStep(record.steps, step) };
-    }
+    case 'done':
+      return { ...going(record), steps: withStep(record.steps, doneStep(entry, at)) };
     case 'refused':
     case 'failed': {
       const { step: name, type: status, error } = entry;
@@ -107,8 +119,8 @@ function withSteps(
 
 /** The steps with one more, or with a new record of one that is there. */
 function withStep(steps: readonly StepRecord[], step: StepRecord): readonly StepRecord[] {
-  const isNew = steps.every((s) => s.name !== step.name);
-  return isNew ? [...steps, step] : changed(steps, step.name, () => step);
+  for (const { name } of steps) if (name === step.name) return changed(steps, name, () => step);
+  return [...steps, step];
 }
 
 function changed(

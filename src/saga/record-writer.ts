@@ -131,7 +131,8 @@ export class RecordWriter {
   #changeBy(from: SagaRecord, own: readonly JournalEntry[], cause: unknown): Change | Promise<Change> {
     const { plan } = this.#definition;
     const now = this.#shared.clock.wallTime();
-    const record = own.reduce((current, entry) => fold(plan, current, entry, now), from);
+    let record = from;
+    for (const entry of own) record = fold(plan, record, entry, now);
     const { status, deadline, requests } = record;
     const goesOn = plan.hasOpenings || deadline !== undefined || requests !== undefined;
     if (status !== 'running' || !goesOn || own[0]?.type === 'begun' || this.#isUnderWay(record)) {

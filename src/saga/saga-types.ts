@@ -38,7 +38,10 @@ export interface SagaState<Input, Results> {
   readonly results: Results;
 }
 
-/** What a step gets. May be passed as options to any verb of the library (`signal`, `deadline`). */
+/**
+ * What a step gets. May be passed as it is as options to any verb of the library (`signal`, `deadline`). Its `signal` is
+ * made when it is read, and a copy by `{ ...context }` has none.
+ */
 export interface StepContext<Input, Results> extends CallContext, SagaState<Input, Results> {
   /** The saga's id. */
   readonly sagaId: string;

@@ -57,22 +57,51 @@ function keyOf({ record, step }: Task, operation: 'do' | 'undo'): string {
   return `${record.id}/${step.name}/${operation}`;
 }
 
+/** What the function of a step gets. A class, since an object with a getter of its own costs more than all the rest. */
+class AttemptContext implements StepContext<unknown, unknown> {
+  readonly input: unknown;
+  readonly results: unknown;
+  readonly sagaId: string;
+  readonly key: string;
+  readonly attempt: number;
+  readonly deadline: number | undefined;
+  readonly #call: CallContext;
+
+  constructor(task: Task, call: CallContext, attempt: number) {
+    const { record, operation, definition, step } = task;
+    const { input, results } = stateAt(definition.plan, record, step);
+    this.input = input;
+    this.results = results;
+    this.sagaId = record.id;
+    this.key = keyOf(task, operation);
+    this.attempt = attempt;
+    this.deadline = call.deadline;
+    this.#call = call;
+  }
+
+  /** Made when it is read: most steps never do, and a signal is dear. */
+  get signal(): AbortSignal {
+    return this.#call.signal;
+  }
+}
+
+/** What the undo of a step gets. */
+class UndoAttemptContext extends AttemptContext implements UndoContext<unknown, unknown, unknown> {
+  readonly result: unknown;
+  readonly error: string;
+  readonly forwardKey: string;
+
+  constructor(task: Task, call: CallContext, attempt: number) {
+    super(task, call, attempt);
+    this.result = recordOf(task.record, task.step.name)?.output;
+    this.error = task.record.reason ?? '';
+    this.forwardKey = keyOf(task, 'do');
+  }
+}
+
 /** What the function of a step gets. */
 export function contextOf(task: Task, call: CallContext, attempt: number): StepContext<unknown, unknown> {
-  const { record, operation, definition, step } = task;
-  const { input, results } = stateAt(definition.plan, record, step);
-  return {
-    input,
-    results,
-    sagaId: record.id,
-    key: keyOf(task, operation),
-    attempt,
-    deadline: call.deadline,
-    // Lazy, since most steps never read it and a signal costs more than all the rest.
-    get signal(): AbortSignal {
-      return call.signal;
-    },
-  };
+  return new AttemptContext(task, call, attempt);
 }
 
 /** What the undo of a step gets. */
@@ -81,10 +110,5 @@ export function undoContextOf(
   call: CallContext,
   attempt: number,
 ): UndoContext<unknown, unknown, unknown> {
-  const { record, step } = task;
-  return Object.assign(contextOf(task, call, attempt), {
-    result: recordOf(record, step.name)?.output,
-    error: record.reason ?? '',
-    forwardKey: keyOf(task, 'do'),
-  });
+  return new UndoAttemptContext(task, call, attempt);
 }

@@ -7,11 +7,11 @@ import { changeOf, decodeRow, isUnfinished, type SagaRow } from '../internal/sag
 const noRequests: ReadonlyMap<string, string> = new Map();
 const noSteps: readonly StepRecord[] = [];
 
-type Columns = { -readonly [K in Exclude<keyof SagaRow, 'steps' | 'requests'>]: SagaRow[K] };
+type Columns = { -readonly [K in keyof SagaRow]: SagaRow[K] };
 
 /** One saga. */
 export class SagaSlot implements DueEntry {
-  /** Its columns, but for steps and requests. */
+  /** Its columns; those of steps and requests are not kept up, see {@link SagaSlot.stored}. */
   readonly row: Columns;
   owner: string | undefined;
   heapIndex = -1;
@@ -24,9 +24,10 @@ export class SagaSlot implements DueEntry {
   #requests: Map<string, string> | undefined;
   readonly #shelf: SagaShelf;
 
-  constructor({ steps, requests, ...row }: SagaRow, shelf: SagaShelf, owner: string) {
+  /** @param row becomes its own */
+  constructor(row: SagaRow, shelf: SagaShelf, owner: string) {
     this.row = row;
-    this.#steps = steps.slice(1, -1);
+    this.#steps = row.steps.slice(1, -1);
     this.#shelf = shelf;
     this.owner = row.status === 'waiting' ? undefined : owner;
     if (isUnfinished(row.status)) shelf.add(this);

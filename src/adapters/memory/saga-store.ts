@@ -17,6 +17,7 @@ import {
 import { census, matcherOf, newestFirst } from '../internal/saga-query.ts';
 import {
   claimedRow,
+  createdRecord,
   decodeForRepair,
   encodeRequest,
   isEnded,
@@ -67,8 +68,7 @@ class MemorySagaStore implements SagaStore {
     const row = newRow(saga);
     this.#slots.set(row.id, new SagaSlot(row, this.#shelfOf(row), lease.owner));
     this.#extend(lease);
-    // What was checked to be JSON a moment ago need not be read back from text.
-    return { created: true, record: { ...saga, epoch: 1, version: 0, claims: 0, updatedAt: saga.createdAt } };
+    return { created: true, record: createdRecord(saga, row) };
   }
 
   async update(record: SagaRecord): Promise<Written | undefined> {

@@ -14,7 +14,6 @@ import type {
   Written,
 } from '../../ports/saga-store.ts';
 import { tablePrefixOption } from '../internal/barrier-row.ts';
-import { newRow } from '../internal/saga-row.ts';
 import type { PostgresClient } from './client.ts';
 import { SagaClaims } from './saga-claims.ts';
 import { SagaConnection } from './saga-connection.ts';
@@ -144,7 +143,7 @@ class SagaStoreInPostgres implements PostgresSagaStore {
   }
 
   async create(saga: NewSaga, lease: Lease): Promise<{ created: boolean; record: SagaRecord }> {
-    return this.#writes.create(newRow(saga), lease);
+    return this.#writes.create(saga, lease);
   }
 
   update(record: SagaRecord): Promise<Written | undefined> {

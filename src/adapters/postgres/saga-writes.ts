@@ -1,11 +1,20 @@
-import type { Lease, RequestOutcome, SagaRecord, SagaRequest, Written } from '../../ports/saga-store.ts';
+import type {
+  Lease,
+  NewSaga,
+  RequestOutcome,
+  SagaRecord,
+  SagaRequest,
+  Written,
+} from '../../ports/saga-store.ts';
 import { maxSagaRequests } from '../../ports/saga-store.ts';
 import { GroupCommit, type PendingWrite } from '../internal/group-commit.ts';
 import {
   changeOf,
+  createdRecord,
   decodeRow,
   encodeRequest,
   isEnded,
+  newRow,
   type SagaChange,
   type SagaRow,
 } from '../internal/saga-row.ts';
@@ -71,11 +80,13 @@ export class SagaWrites {
     });
   }
 
-  async create(row: SagaRow, lease: Lease): Promise<Created> {
-    const { id, saga, hash, reason } = row;
-    refuseNul({ 'the id of a saga': id, [`the name of saga ${id}`]: saga, hash, reason, owner: lease.owner });
+  async create(saga: NewSaga, lease: Lease): Promise<Created> {
+    const row = newRow(saga);
+    const { id, saga: name, hash, reason } = row;
+    refuseNul({ 'the id of a saga': id, [`the name of saga ${id}`]: name, hash, reason, owner: lease.owner });
     for (;;) {
-      if (await this.#creates.write({ row, lease })) return { created: true, record: decodeRow(row).record };
+      if (await this.#creates.write({ row, lease }))
+        return { created: true, record: createdRecord(saga, row) };
       const found = await this.#connection.find(id);
       // Else it was purged in between, and there is room again.
       if (found !== undefined) return { created: false, record: decodeRow(found).record };

@@ -15,6 +15,7 @@ import {
 import { shapeOf } from '../internal/saga-query.ts';
 import {
   changeOf,
+  createdRecord,
   decodeForRepair,
   decodeRow,
   encodeRequest,
@@ -88,8 +89,8 @@ class RedisSagaStore implements SagaStore {
     const places = [id, owner, milliseconds(ttl), shapeOf(row), kind, row.status, String(row.created_at)];
     const wake = String(row.wake_at ?? '');
     const found = await this.#commands.evaluate('create', ...places, wake, ...fieldsOf(columns).fields);
-    const record = decodeRow(found === null ? row : rowOf(found as RowAnswer)).record;
-    return { created: found === null, record };
+    if (found === null) return { created: true, record: createdRecord(saga, row) };
+    return { created: false, record: decodeRow(rowOf(found as RowAnswer)).record };
   }
 
   async update(record: SagaRecord): Promise<Written | undefined> {

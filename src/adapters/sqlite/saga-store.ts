@@ -13,7 +13,7 @@ import type {
   SagaStore,
   Written,
 } from '../../ports/saga-store.ts';
-import { changeOf, encodeRequest, newRow } from '../internal/saga-row.ts';
+import { changeOf, encodeRequest } from '../internal/saga-row.ts';
 import { SqliteConnection } from './connection.ts';
 import { durabilityOf, isInFile, type SqliteDatabase } from './database.ts';
 import { SagaClaims } from './saga-claims.ts';
@@ -106,7 +106,7 @@ class SqliteSagaStore implements SagaStore {
   }
 
   async create(saga: NewSaga, lease: Lease): Promise<{ created: boolean; record: SagaRecord }> {
-    return this.#writes.create(newRow(saga), lease);
+    return this.#writes.create(saga, lease);
   }
 
   async update(record: SagaRecord): Promise<Written | undefined> {

@@ -1,7 +1,14 @@
-import type { Lease, RequestOutcome, SagaRecord, Written } from '../../ports/saga-store.ts';
+import type { Lease, NewSaga, RequestOutcome, SagaRecord, Written } from '../../ports/saga-store.ts';
 import { maxSagaRequests } from '../../ports/saga-store.ts';
 import { GroupCommit, type PendingWrite } from '../internal/group-commit.ts';
-import { decodeRow, isEnded, type SagaChange, type SagaRow } from '../internal/saga-row.ts';
+import {
+  createdRecord,
+  decodeRow,
+  isEnded,
+  newRow,
+  type SagaChange,
+  type SagaRow,
+} from '../internal/saga-row.ts';
 import type { SqliteConnection } from './connection.ts';
 import { isBusy, storeErrorOf } from './database.ts';
 import { rowColumns, type SagaRows } from './saga-rows.ts';
@@ -56,8 +63,9 @@ export class SagaWrites {
     this.#group = new GroupCommit({ commit, maxBatch: 1_000, inFlight: 1 });
   }
 
-  create(row: SagaRow, lease: Lease): Promise<Created> {
-    const perform = (): Created => this.#create(row, lease);
+  create(saga: NewSaga, lease: Lease): Promise<Created> {
+    const row = newRow(saga);
+    const perform = (): Created => this.#create(saga, row, lease);
     return this.#group.write({ operation: 'create', perform, lease }) as Promise<Created>;
   }
 
@@ -90,13 +98,13 @@ export class SagaWrites {
     }
   }
 
-  #create(row: SagaRow, lease: Lease): Created {
+  #create(saga: NewSaga, row: SagaRow, lease: Lease): Created {
     const owner = row.status === 'waiting' ? null : lease.owner;
     const values = rowColumns.map((column) => row[column]);
     const readyAt = Math.min(row.created_at, this.#connection.clock.wallTime());
     const { changes } = this.#connection.prepare(this.#sql.create).run(...values, owner, readyAt);
-    const created = Number(changes) === 1;
-    return { created, record: decodeRow(created ? row : this.#rows.find(row.id)!).record };
+    if (Number(changes) === 1) return { created: true, record: createdRecord(saga, row) };
+    return { created: false, record: decodeRow(this.#rows.find(row.id)!).record };
   }
 
   /**
