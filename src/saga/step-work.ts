@@ -7,17 +7,29 @@ import { type Failure, judgeStep, judgeUndo, type Verdict } from './judge.ts';
 import type { Task, TaskOutcome, WorkSurroundings } from './task.ts';
 
 /** Work on a task until there is something to write down; undefined when it was time to leave. Never rejects. */
-export async function work(task: Task, shared: WorkSurroundings): Promise<TaskOutcome | undefined> {
+export function work(task: Task, shared: WorkSurroundings): Promise<TaskOutcome | undefined> {
   const attempts = new Attempts(task, shared, task.operation);
-  const { slots } = shared;
-  for (let rounds = 1; ; rounds += 1) {
+  if (!takeSlot(task, shared)) return workOn(task, shared, attempts, 1);
+  // Nearly every step is done at once, and so without what it takes to come back to it.
+  return attempts.round().then((result) => {
+    const next = released(task, shared, result, 1);
+    if ('entry' in next) return next;
+    return pause(task, shared, next).then((goesOn) =>
+      goesOn ? workOn(task, shared, attempts, 2) : undefined,
+    );
+  });
+}
+
+/** Go on from a round, its slot not yet taken. */
+async function workOn(
+  task: Task,
+  shared: WorkSurroundings,
+  attempts: Attempts,
+  from: number,
+): Promise<TaskOutcome | undefined> {
+  for (let rounds = from; ; rounds += 1) {
     if (!takeSlot(task, shared) && !(await waitForSlot(task, shared))) return undefined;
-    let next: TaskOutcome | Failure;
-    try {
-      next = judged(task, shared, await attempts.round(), rounds);
-    } finally {
-      slots.release();
-    }
+    const next = released(task, shared, await attempts.round(), rounds);
     if ('entry' in next) return next;
     if (!(await pause(task, shared, next))) return undefined;
   }
@@ -42,6 +54,20 @@ export async function inSlot<T>(
   if (!takeSlot(task, shared) && !(await waitForSlot(task, shared))) return undefined;
   try {
     return await work();
+  } finally {
+    shared.slots.release();
+  }
+}
+
+/** What came of a round; the slot is given back only when whoever must know of it does. */
+function released(
+  task: Task,
+  shared: WorkSurroundings,
+  result: RoundResult,
+  rounds: number,
+): TaskOutcome | Failure {
+  try {
+    return judged(task, shared, result, rounds);
   } finally {
     shared.slots.release();
   }
