@@ -23,7 +23,8 @@ export interface Outbound {
   /** Path and query. */
   readonly path: string;
   readonly headers: string[];
-  readonly body: Buffer | Readable | null;
+  /** A body that is taken in whole first is put here before anything is sent. */
+  body: Buffer | Readable | null;
   /** The protocol to switch to. */
   readonly upgrade: string | undefined;
   readonly policy: Policy | undefined;

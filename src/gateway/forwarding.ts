@@ -1,7 +1,7 @@
 /** Sending a request on to an upstream, and its answer back. */
 import type { Readable } from 'node:stream';
 import { ProblemError } from '../core/errors.ts';
-import { isGate } from '../core/policy.ts';
+import { type Gate, isGate } from '../core/policy.ts';
 import { AnswerRelay } from './answer-relay.ts';
 import type { Outbound } from './attempt.ts';
 import { keepDeadline, timeLeft } from './deadline.ts';
@@ -12,7 +12,7 @@ import type { MirrorContext } from './mirror.ts';
 import { outboundHeaders, outboundPath } from './outbound.ts';
 import type { PathRules } from './path.ts';
 import { send as attempt } from './proxy.ts';
-import { BodyStream, readUpTo, replayableBytes } from './request-body.ts';
+import { BodyStream, readUpTo, replayableBytes, takeBody } from './request-body.ts';
 import type { Route } from './route.ts';
 import type { ResolvedLimits } from './router-limits.ts';
 import { ShortWay, type ShortWayContext } from './short-way.ts';
@@ -48,20 +48,44 @@ export function forward(
     method: exchange.method,
     path,
     headers,
-    body: body instanceof Promise ? null : body,
+    body: body ?? null,
     upgrade: protocol,
     policy: route.policyFor(exchange),
     repeats: route.repeats,
     timeouts: route.timeouts,
     instanceBreakers: route.instanceBreakers,
     http2: route.http2,
-    trailers: body === null ? undefined : () => acceptableTrailers(exchange.entry.trailers?.() ?? []),
+    trailers: route.http2 && body !== null ? () => trailersOf(exchange) : undefined,
     hintsTo: exchange.door,
     client: exchange,
   };
   const way: Way = { context, exchange, route, upgradable };
-  if (!(body instanceof Promise)) return send(way, outbound);
-  return body.then((whole) => send(way, { ...outbound, body: whole }));
+  return body === undefined ? sendWhole(way, outbound) : send(way, outbound);
+}
+
+function trailersOf({ entry }: HttpExchange): [string, string][] {
+  return acceptableTrailers(entry.trailers?.() ?? []);
+}
+
+/** Send on with the whole body, once it is there. */
+function sendWhole(way: Way, outbound: Outbound): Promise<Response | undefined> | undefined {
+  const { context, exchange } = way;
+  const { door, bodyLength, wholeBody } = exchange;
+  if (wholeBody === undefined && isShort(outbound)) {
+    takeBody(door.body(), bodyLength, replayableBytes, {
+      onBody: (body) => {
+        outbound.body = body;
+        void send(way, outbound);
+      },
+      onNoBody: (error) => context.refuse(exchange, error),
+    });
+    return undefined;
+  }
+  const reading = wholeBody ?? readUpTo(door.body(), bodyLength, replayableBytes);
+  return reading.then((body) => {
+    outbound.body = body;
+    return send(way, outbound);
+  });
 }
 
 /** What does not change with the request that is sent on. */
@@ -74,12 +98,16 @@ interface Way {
 
 function send(way: Way, outbound: Outbound): Promise<Response | undefined> | undefined {
   const { context, exchange, route } = way;
-  const { policy, repeats, upgrade } = outbound;
   route.mirror?.copy(context.mirrors, outbound);
-  if (upgrade !== undefined || repeats !== undefined || (policy !== undefined && !isGate(policy)))
-    return longWay(way, outbound);
-  new ShortWay(context, exchange, outbound).begin(policy);
+  if (!isShort(outbound)) return longWay(way, outbound);
+  new ShortWay(context, exchange, outbound).begin(outbound.policy);
   return undefined;
+}
+
+/** Whether nothing is to be awaited on the way. */
+function isShort(outbound: Outbound): outbound is Outbound & { readonly policy: Gate | undefined } {
+  const { policy, repeats, upgrade } = outbound;
+  return upgrade === undefined && repeats === undefined && (policy === undefined || isGate(policy));
 }
 
 async function longWay(
@@ -121,19 +149,16 @@ export function headersFor(
 
 type Body = Buffer | Readable | null;
 
-/** The body to send on: whole when it is short, so that it can be sent again, otherwise as it comes. */
-function bodyOf(
-  exchange: HttpExchange,
-  limit: number | undefined,
-  patience: Patience,
-): Body | Promise<Buffer> {
+/**
+ * The body to send on as it comes; undefined when it is to be taken in whole first, because it is short, so that it can
+ * be sent again, or because a guard has read it.
+ */
+function bodyOf(exchange: HttpExchange, limit: number | undefined, patience: Patience): Body | undefined {
   const { door, bodyLength, bodyLimit, wholeBody } = exchange;
-  if (wholeBody !== undefined) return wholeBody;
+  if (wholeBody !== undefined) return undefined;
   if (bodyLength === 0) return null;
   door.proceed();
-  if (bodyLength !== undefined && bodyLength <= replayableBytes) {
-    return readUpTo(door.body(), bodyLength, replayableBytes);
-  }
+  if (bodyLength !== undefined && bodyLength <= replayableBytes) return undefined;
   const most = Math.min(bodyLimit ?? Number.POSITIVE_INFINITY, limit ?? Number.POSITIVE_INFINITY);
   const stream = new BodyStream(door.body(), most, patience);
   // A client that sends too much, or not enough, must not count against the upstream, nor open its breaker.

@@ -5,6 +5,12 @@ import { type Patience, StallWatch } from './stall-watch.ts';
 /** Bodies up to this many bytes are taken in whole before they are sent on, so that they can be sent again. */
 export const replayableBytes = 65_536;
 
+/** Is given a body that was taken in whole, or why it was not. Called once. */
+export interface BodyTaker {
+  onBody(body: Buffer): void;
+  onNoBody(error: unknown): void;
+}
+
 /**
  * Take in a whole body.
  *
@@ -14,24 +20,79 @@ export const replayableBytes = 65_536;
 export function readUpTo(source: Readable, length: number | undefined, limit: number): Promise<Buffer> {
   if (length === 0) return Promise.resolve(Buffer.alloc(0));
   return new Promise((resolve, reject) => {
-    // A client that left before anybody read: no event tells of it any more.
-    if (source.destroyed) return reject(brokenOff(source.errored ?? undefined));
-    const tooLong = new ProblemError(413, `the request's body is longer than ${limit} bytes`);
-    if (length !== undefined && length > limit) return reject(tooLong);
-    const chunks: Buffer[] = [];
-    let received = 0;
-    source.on('data', (chunk: Buffer) => {
-      received += chunk.length;
-      if (received <= limit) chunks.push(chunk);
-      else reject(tooLong);
-    });
-    source.on('end', () => {
-      if (length === undefined || received === length) resolve(Buffer.concat(chunks));
-      else reject(new ProblemError(400, 'the body is not as long as was said'));
-    });
-    source.on('error', (cause) => reject(brokenOff(cause)));
-    source.on('close', () => reject(brokenOff(undefined)));
+    takeBody(source, length, limit, { onBody: resolve, onNoBody: reject });
   });
+}
+
+/** As {@link readUpTo} does, for callers at whom requests come too fast for a promise each. */
+export function takeBody(
+  source: Readable,
+  length: number | undefined,
+  limit: number,
+  taker: BodyTaker,
+): void {
+  // A client that left before anybody read: no event tells of it any more.
+  if (source.destroyed) taker.onNoBody(brokenOff(source.errored ?? undefined));
+  else if (length !== undefined && length > limit) taker.onNoBody(tooLong(limit));
+  else new BodyCollector(source, length, limit, taker);
+}
+
+/** Puts together the pieces of a body. */
+class BodyCollector {
+  readonly #length: number | undefined;
+  readonly #limit: number;
+  /** Until it knows how it ended. */
+  #taker: BodyTaker | undefined;
+  #first: Buffer | undefined;
+  #others: Buffer[] | undefined;
+  #received = 0;
+
+  constructor(source: Readable, length: number | undefined, limit: number, taker: BodyTaker) {
+    this.#length = length;
+    this.#limit = limit;
+    this.#taker = taker;
+    source.on('data', (chunk: Buffer) => this.#take(chunk));
+    source.on('end', () => this.#end());
+    source.on('error', (cause) => this.#fail(brokenOff(cause)));
+    source.on('close', () => {
+      if (this.#taker !== undefined) this.#fail(brokenOff(undefined));
+    });
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#taker === undefined) return;
+    this.#received += chunk.length;
+    if (this.#received > this.#limit) this.#fail(tooLong(this.#limit));
+    else if (this.#first === undefined) this.#first = chunk;
+    else if (this.#others === undefined) this.#others = [chunk];
+    else this.#others.push(chunk);
+  }
+
+  #end(): void {
+    if (this.#taker === undefined) return;
+    if (this.#length !== undefined && this.#received !== this.#length) {
+      this.#fail(new ProblemError(400, 'the body is not as long as was said'));
+      return;
+    }
+    const first = this.#first ?? Buffer.alloc(0);
+    // A body in one piece is not copied.
+    const body = this.#others === undefined ? first : Buffer.concat([first, ...this.#others]);
+    const taker = this.#taker;
+    this.#taker = undefined;
+    taker.onBody(body);
+  }
+
+  #fail(error: ProblemError): void {
+    const taker = this.#taker;
+    this.#taker = undefined;
+    this.#first = undefined;
+    this.#others = undefined;
+    taker?.onNoBody(error);
+  }
+}
+
+function tooLong(limit: number): ProblemError {
+  return new ProblemError(413, `the request's body is longer than ${limit} bytes`);
 }
 
 /**
@@ -90,7 +151,7 @@ export class BodyStream extends Readable {
   readonly #onData = (chunk: Buffer): void => {
     this.#received += chunk.length;
     if (this.#received > this.#limit) {
-      this.destroy(new ProblemError(413, `the request's body is longer than ${this.#limit} bytes`));
+      this.destroy(tooLong(this.#limit));
     } else if (!this.push(chunk)) {
       this.#source.pause();
       this.#stall.begin();
