@@ -2,10 +2,11 @@
 import type { Clock } from '../core/clock.ts';
 import { UpstreamError } from '../core/errors.ts';
 import { messageOf } from '../core/holdfast-error.ts';
+import { responseHeaders } from './answer-fields.ts';
 import type { Door } from './door.ts';
 import type { HttpExchange } from './exchange.ts';
 import { headerName } from './header-names.ts';
-import { forwardableTrailers, responseHeaders } from './headers.ts';
+import { forwardableTrailers } from './headers.ts';
 import { StallWatch } from './stall-watch.ts';
 import type { BodySink, UpstreamCall } from './upstream-call.ts';
 import type { Via } from './via.ts';
@@ -69,8 +70,6 @@ export class AnswerRelay implements BodySink {
     this.#awaited = this.#wholeLength();
     if (this.#awaited === sent && !this.#begin()) return;
     call.attach(this);
-    // What has come by the end of this turn goes out with the head; the head of a body that is yet to come goes alone.
-    if (!call.ended) process.nextTick(flush, this);
   }
 
   #wholeLength(): number {
@@ -108,8 +107,7 @@ export class AnswerRelay implements BodySink {
   }
 
   /** Send the head alone, unless it has gone out with something. */
-  flush(): void {
-    if (this.#call.ended) return;
+  pause(): void {
     if (this.#awaited === sent || this.#begin()) this.#door.flush();
   }
 
@@ -153,10 +151,6 @@ export class AnswerRelay implements BodySink {
     record.error ??= gone === undefined ? error : undefined;
     this.#door.destroy();
   }
-}
-
-function flush(relay: AnswerRelay): void {
-  relay.flush();
 }
 
 /** A 204 has no length (RFC 9110, 8.6); a client that believed one would wait for bytes that are not to come. */

@@ -12,7 +12,8 @@ import { rawHeader } from './headers.ts';
 import type { RepeatRules, Repetition, RetryBudgets } from './repeat-rules.ts';
 import { BodyStream } from './request-body.ts';
 import type { Target } from './target.ts';
-import type { CallEnding, ForwardTimeouts, UpstreamCall } from './upstream-call.ts';
+import type { CallEnding, UpstreamCall } from './upstream-call.ts';
+import type { ForwardTimeouts } from './upstream-request.ts';
 
 /** A request to send on. */
 export interface Outbound {

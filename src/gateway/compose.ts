@@ -13,7 +13,8 @@ import { canonicalPath, fillTemplate } from './path.ts';
 import { problemOf } from './problem.ts';
 import type { RepeatRules } from './repeat-rules.ts';
 import type { ResolvedPart } from './router-options.ts';
-import type { ForwardTimeouts, UpstreamCall } from './upstream-call.ts';
+import type { UpstreamCall } from './upstream-call.ts';
+import type { ForwardTimeouts } from './upstream-request.ts';
 
 /** A part, checked. */
 export interface Part {

@@ -3,17 +3,15 @@
  * header fields as they were sent (case, order, duplicates), and costs least.
  */
 import type { BlockList } from 'node:net';
-import { Client, type Dispatcher, Pool } from 'undici';
+import { Readable } from 'node:stream';
+import { buildConnector, Client } from 'undici';
 import type { Clock } from '../core/clock.ts';
 import { BulkheadFullError } from '../core/errors.ts';
 import { Http2Upstream } from './http2-upstream.ts';
+import { SilenceLimit } from './silence-limit.ts';
 import { checkedLookup, refuseAddress } from './upstream-address.ts';
-import {
-  type CallListener,
-  UpstreamCall,
-  type UpstreamRequest,
-  type UsedConnection,
-} from './upstream-call.ts';
+import { type CallListener, UpstreamCall, type UsedConnection } from './upstream-call.ts';
+import type { UpstreamRequest } from './upstream-request.ts';
 import type { UpstreamTls } from './upstream-tls.ts';
 
 /** Options of {@link Upstreams}. */
@@ -30,45 +28,79 @@ export interface UpstreamsOptions {
   readonly clock: Clock;
 }
 
-/** One connection, made again whenever it was closed. Calls learn from it how many came before them. */
-class CountedClient extends Client {
-  readonly #connection: UsedConnection = { served: 0 };
+/** One connection, made again whenever it was closed, for one call at a time. Calls learn how many came before them. */
+class Lane extends Client implements UsedConnection {
+  served = 0;
+  readonly #owner: Upstream;
+  #busy = false;
 
-  constructor(origin: string | URL, options: object) {
-    super(origin, options);
+  constructor(owner: Upstream, options: Client.Options) {
+    super(owner.origin, options);
+    this.#owner = owner;
     const anew = (): void => {
-      this.#connection.served = 0;
+      this.served = 0;
     };
     this.on('connect', anew).on('disconnect', anew);
   }
 
-  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    if (handler instanceof UpstreamCall) handler.connection = this.#connection;
-    return super.dispatch(options, handler);
+  start(call: UpstreamCall): void {
+    const { request } = call;
+    this.#busy = true;
+    call.connection = this;
+    this.dispatch(
+      {
+        method: request.method,
+        path: request.path,
+        headers: request.headers,
+        body: request.body,
+        // Only undici knows how far a body has got that streams; the other limits are ours.
+        headersTimeout: request.body instanceof Readable ? request.timeouts.firstByte : 0,
+        // Nothing ever stands behind a call in a connection, so there is no line for it to block.
+        blocking: false,
+        // Otherwise undici gives up the connection after each HEAD, and after a DELETE with a body.
+        reset: request.upgrade !== undefined,
+        upgrade: request.upgrade ?? null,
+      },
+      call,
+    );
+  }
+
+  free(well: boolean): void {
+    if (!this.#busy) return;
+    this.#busy = false;
+    this.#owner.free(this, well);
   }
 }
 
-/** One origin's connections. */
+/**
+ * One origin's connections. The one that was used last is used next: it is the least likely to be closed meanwhile, and
+ * undici need not put it to rest in between. A `Pool` of undici's looks through all of them for each call, twice.
+ */
 export class Upstream {
   readonly origin: string;
   /** How many calls are under way. */
   active = 0;
-  readonly #pool: Pool;
-  readonly #limit: number;
+  readonly #options: UpstreamsOptions;
+  readonly #clientOptions: Client.Options;
+  readonly #lanes: Set<Lane> = new Set();
+  readonly #idle: Lane[] = [];
+  readonly #waiting: Set<UpstreamCall> = new Set();
+  #closing = false;
 
   constructor(origin: string, connectTimeout: number, options: UpstreamsOptions) {
     this.origin = origin;
-    this.#limit = options.connections + options.waiting;
-    this.#pool = new Pool(origin, {
-      connections: options.connections,
-      factory: (url, given) => new CountedClient(url, given),
-      connectTimeout,
-      connect: { ...options.tls, lookup: checkedLookup(options.denied), timeout: connectTimeout },
+    this.#options = options;
+    this.#clientOptions = {
+      connect: buildConnector({
+        ...options.tls,
+        lookup: checkedLookup(options.denied),
+        timeout: connectTimeout,
+      }),
       // Below the 5 seconds after which a Node server closes an idle connection.
       keepAliveTimeout: 4_000,
       headersTimeout: 0,
       bodyTimeout: 0,
-    });
+    };
   }
 
   /**
@@ -77,39 +109,71 @@ export class Upstream {
    * @throws BulkheadFullError when as many requests wait as may wait.
    */
   call(request: UpstreamRequest, listener: CallListener): UpstreamCall {
-    if (this.active >= this.#limit) throw new BulkheadFullError(this.origin, this.#limit, 0);
+    const { connections, waiting, clock } = this.#options;
+    if (this.active >= connections + waiting)
+      throw new BulkheadFullError(this.origin, connections + waiting, 0);
     this.active += 1;
     const call = new UpstreamCall(this, request, listener);
-    this.#pool.dispatch(
-      {
-        method: request.method,
-        path: request.path,
-        headers: request.headers,
-        body: request.body,
-        headersTimeout: request.timeouts.firstByte,
-        bodyTimeout: request.timeouts.idle,
-        // Otherwise undici gives up the connection after each HEAD, and after a DELETE with a body.
-        reset: request.upgrade !== undefined,
-        upgrade: request.upgrade ?? null,
-      },
-      call,
-    );
+    call.silence = new SilenceLimit(clock, call);
+    const lane = this.#idle.pop() ?? this.#newLane();
+    if (lane === undefined) this.#waiting.add(call);
+    else lane.start(call);
     return call;
   }
 
-  /** A call has ended. */
-  leave(): void {
-    this.active -= 1;
+  #newLane(): Lane | undefined {
+    if (this.#lanes.size >= this.#options.connections) return undefined;
+    const lane = new Lane(this, this.#clientOptions);
+    this.#lanes.add(lane);
+    return lane;
   }
 
-  /** Let calls under way finish, take no new ones. */
-  async close(): Promise<void> {
-    await this.#pool.close().catch(() => {});
+  /** A call has ended. */
+  leave(call: UpstreamCall): void {
+    this.active -= 1;
+    if (this.#waiting.size > 0) this.#waiting.delete(call);
+  }
+
+  /**
+   * A connection is done with its call.
+   *
+   * @internal
+   */
+  free(lane: Lane, well: boolean): void {
+    // After a failure undici does not expect a new call before it has dealt with it.
+    if (well && this.#waiting.size === 0 && !this.#closing) this.#idle.push(lane);
+    else queueMicrotask(() => this.#reuse(lane));
+  }
+
+  #reuse(lane: Lane): void {
+    for (const call of this.#waiting) {
+      this.#waiting.delete(call);
+      lane.start(call);
+      return;
+    }
+    if (this.#closing) this.#closeLane(lane);
+    else this.#idle.push(lane);
+  }
+
+  #closeLane(lane: Lane): void {
+    this.#lanes.delete(lane);
+    void lane.close().catch(() => {});
+  }
+
+  /** Close each connection once no call needs it any more. */
+  close(): Promise<void> {
+    this.#closing = true;
+    for (const lane of this.#idle.splice(0)) this.#closeLane(lane);
+    return Promise.resolve();
   }
 
   /** Break off every call. */
   async destroy(): Promise<void> {
-    await this.#pool.destroy(new Error('the router was stopped')).catch(() => {});
+    this.#closing = true;
+    this.#idle.length = 0;
+    const stopped = new Error('the router was stopped');
+    for (const call of [...this.#waiting]) call.onError(stopped);
+    await Promise.all([...this.#lanes].map((lane) => lane.destroy(stopped).catch(() => {})));
   }
 }
 

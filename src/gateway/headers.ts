@@ -61,60 +61,6 @@ export function endsHere(name: string, options: ReadonlySet<string> = none): boo
   return headerName(name).endsHere || options.has(name);
 }
 
-/**
- * The fields of a response that go on to the client, from undici's raw list.
- *
- * @param replaced names, in lower case, of fields that are left out because ours take their place.
- */
-export function responseHeaders(raw: readonly Buffer[], replaced: ReadonlySet<string> = none): string[] {
-  const texts = decode(raw);
-  const kept: string[] = [];
-  let options = none;
-  for (let index = 0; index + 1 < texts.length; index += 2) {
-    const name = headerName(texts[index]!);
-    if (name.endsHere) {
-      if (name.lower === 'connection') options = union(options, connectionOptions(texts[index + 1]!));
-    } else if (replaced.size === 0 || !replaced.has(name.lower)) {
-      kept.push(name.text, texts[index + 1]!);
-    }
-  }
-  return options.size === 0 ? kept : without(kept, options);
-}
-
-function union(some: ReadonlySet<string>, others: ReadonlySet<string>): ReadonlySet<string> {
-  return some.size === 0 ? others : new Set([...some, ...others]);
-}
-
-function without(list: readonly string[], names: ReadonlySet<string>): string[] {
-  return list.filter((_text, index) => !names.has(headerName(list[index & ~1]!).lower));
-}
-
-/**
- * The texts of undici's raw list. As a rule all of it lies in one piece of memory, as it came from the connection: that
- * is decoded at once, which costs less than field by field.
- */
-function decode(raw: readonly Buffer[]): string[] {
-  const first = raw[0];
-  if (first === undefined) return [];
-  const { buffer, byteOffset: start } = first;
-  const places: number[] = [];
-  let end = start;
-  for (let index = 0; index < raw.length; index += 1) {
-    const part = raw[index]!;
-    const { byteOffset } = part;
-    if (part.buffer !== buffer || byteOffset < end) return raw.map((text) => text.toString('latin1'));
-    places.push(byteOffset - start);
-    end = byteOffset + part.length;
-  }
-  const whole = Buffer.from(buffer, start, end - start).toString('latin1');
-  const texts: string[] = [];
-  for (let index = 0; index < raw.length; index += 1) {
-    const place = places[index]!;
-    texts.push(whole.slice(place, place + raw[index]!.length));
-  }
-  return texts;
-}
-
 /** Whether an answer's body, by undici's raw list, is cut up in a way that another reader may not understand as we do. */
 export function isOddlyCoded(raw: readonly Buffer[]): boolean {
   let codings = 0;

@@ -13,7 +13,8 @@ import type { LookupFunction } from 'node:net';
 import type { Clock, Timer } from '../core/clock.ts';
 import { BulkheadFullError } from '../core/errors.ts';
 import { http2Fields } from './http2-fields.ts';
-import { type CallCounter, type CallListener, UpstreamCall, type UpstreamRequest } from './upstream-call.ts';
+import { type CallCounter, type CallListener, UpstreamCall } from './upstream-call.ts';
+import type { UpstreamRequest } from './upstream-request.ts';
 import type { UpstreamTls } from './upstream-tls.ts';
 
 /** Options of {@link Http2Upstream}. */

@@ -1,4 +1,4 @@
-import { type IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
@@ -130,7 +130,9 @@ export class NodeDoor implements Door {
     // A client that was not told to go on may or may not send its body: what comes next cannot be told apart.
     if (this.#waits || this.#options.closing()) response.shouldKeepAlive = false;
     const list = headers as string[];
-    if (reason === '' || !/^[\t\x20-\x7e]*$/.test(reason)) response.writeHead(status, list);
+    // Node's own words are most often the upstream's, too.
+    const usual = reason === '' || reason === STATUS_CODES[status] || !/^[\t\x20-\x7e]*$/.test(reason);
+    if (usual) response.writeHead(status, list);
     else response.writeHead(status, reason, list);
   }
 

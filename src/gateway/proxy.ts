@@ -18,10 +18,11 @@ import {
   type ProxyContext,
   tell,
 } from './attempt.ts';
+import { unanswered, wasStale } from './call-failure.ts';
 import { repeat } from './repeat.ts';
 import type { Repetition } from './repeat-rules.ts';
 import { BodyStream } from './request-body.ts';
-import { type CallListener, type UpstreamCall, unanswered, wasStale } from './upstream-call.ts';
+import type { CallListener, UpstreamCall } from './upstream-call.ts';
 
 /**
  * Send a request on; resolves at the answer's headers. Without a policy there is one attempt, and every answer is as

@@ -275,14 +275,14 @@ export class RequestRouter implements AsyncDisposable {
   };
 
   #serve(door: Door, head: IncomingHead, upgradable: Upgradable | undefined): void {
-    const leave = this.#life.inFlight.enter();
+    this.#life.inFlight.begin();
     const record = new ExchangeRecord(this.#runtime.clock, head);
     let exchange: HttpExchange | undefined;
     let ended = false;
     door.onClosed((ending) => {
       ended = true;
       if (ending === 'broken') exchange?.abandon();
-      leave();
+      this.#life.inFlight.end();
       this.#finished(record, exchange);
     });
     // The client was gone before the request came to us.

@@ -19,7 +19,7 @@ import {
   type RouteOptions,
 } from './router-options.ts';
 import { compileSplit, filterOf, type Split } from './split.ts';
-import type { ForwardTimeouts } from './upstream-call.ts';
+import type { ForwardTimeouts } from './upstream-request.ts';
 
 /** Where a route leads. */
 export type Destination =

@@ -17,14 +17,9 @@ import {
   type ProxyContext,
   tell,
 } from './attempt.ts';
+import { unanswered, wasStale } from './call-failure.ts';
 import type { HttpExchange } from './exchange.ts';
-import {
-  type CallEnding,
-  type CallListener,
-  type UpstreamCall,
-  unanswered,
-  wasStale,
-} from './upstream-call.ts';
+import type { CallEnding, CallListener, UpstreamCall } from './upstream-call.ts';
 
 /** What the short way needs of the router. */
 export interface ShortWayContext extends RelayContext {

@@ -2,9 +2,10 @@ import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { UpstreamError } from '../core/errors.ts';
+import { responseHeaders } from './answer-fields.ts';
 import type { Upgradable } from './door.ts';
 import type { HttpExchange } from './exchange.ts';
-import { rawHeader, responseHeaders } from './headers.ts';
+import { rawHeader } from './headers.ts';
 import type { UpstreamCall } from './upstream-call.ts';
 
 /** A client's connection that asks to speak another protocol. */

@@ -1,38 +1,16 @@
 /** One call to an upstream, from its dispatch to the end of its answer. */
-import type { Duplex, Readable } from 'node:stream';
-import { ProblemError, TimeoutError, UpstreamError } from '../core/errors.ts';
-import { messageOf } from '../core/holdfast-error.ts';
+import type { Duplex } from 'node:stream';
 import { isOddlyCoded } from './headers.ts';
+import { type SilenceLimit, silentBody, silentStart } from './silence-limit.ts';
+import type { UpstreamRequest } from './upstream-request.ts';
 import type { HttpVersion } from './via.ts';
-
-/** Limits in milliseconds; 0 for none. */
-export interface ForwardTimeouts {
-  readonly connect: number;
-  readonly firstByte: number;
-  readonly idle: number;
-}
-
-/** What to ask an upstream. */
-export interface UpstreamRequest {
-  readonly method: string;
-  /** Path and query; starts with a slash. */
-  readonly path: string;
-  /** A flat list of names and values. */
-  readonly headers: string[];
-  readonly body: Buffer | Readable | null;
-  /** The protocol to switch to, such as `websocket`. */
-  readonly upgrade: string | undefined;
-  readonly timeouts: ForwardTimeouts;
-  /** What to send behind the body, where the upstream's protocol can; asked once the body is over. */
-  readonly trailers?: (() => readonly (readonly [string, string])[]) | undefined;
-  /** Takes 103 Early Hints, as a flat list. */
-  readonly hintsTo?: { hint(headers: readonly string[]): void } | undefined;
-}
 
 /** Takes an answer's body. */
 export interface BodySink {
   /** A piece; false asks to pause until {@link UpstreamCall.resume}. */
   data(chunk: Buffer): boolean;
+  /** What has come by now is all there is for the moment. Called once, unless the body has ended by then. */
+  pause?(): void;
   /** The body is whole. */
   end(trailers: readonly Buffer[]): void;
   /** The body broke off. */
@@ -52,13 +30,19 @@ export interface CallListener {
 /** Who counts the calls to an origin. */
 export interface CallCounter {
   /** The call has ended. */
-  leave(): void;
+  leave(call: UpstreamCall): void;
 }
 
 /** A connection to an upstream. */
 export interface UsedConnection {
   /** How many requests were written on it. */
   served: number;
+  /**
+   * It is done with the call that it was given.
+   *
+   * @param well whether the call came to its end; otherwise whoever reports it may still be at work on the connection.
+   */
+  free?(well: boolean): void;
 }
 
 /** How a call ended: its answer came whole, it failed, or we gave it up. */
@@ -88,6 +72,8 @@ export class UpstreamCall {
   reused = false;
   /** The connection that it is given to. */
   connection: UsedConnection = unknownConnection;
+  /** Watches over the upstream's silence, where whoever makes the call leaves that to us. */
+  silence: SilenceLimit | undefined = undefined;
   readonly request: UpstreamRequest;
   readonly #counter: CallCounter;
   readonly #listener: CallListener;
@@ -97,6 +83,10 @@ export class UpstreamCall {
   #resume: (() => void) | undefined;
   #chunks = noChunks;
   #held = 0;
+  /** Whether what came together with the head is over. */
+  #pastHead = false;
+  /** Whether nobody has asked it to pause. */
+  #flows = true;
   #sink: BodySink | undefined;
   #trailers: readonly Buffer[] = [];
   #failure: Error | undefined;
@@ -157,11 +147,15 @@ export class UpstreamCall {
     if (this.#failure !== undefined) sink.fail(this.#failure);
     else if (this.#ending === 'complete') sink.end(this.#trailers);
     else if (more && paused) this.resume();
+    else this.#heard(more && !paused);
+    if (this.#pastHead && this.#ending === undefined) sink.pause?.();
   }
 
   /** Go on after a sink asked to pause. Never call it from within a sink. */
   resume(): void {
-    if (this.#ending === undefined) this.#resume?.();
+    if (this.#ending !== undefined) return;
+    this.#heard(true);
+    this.#resume?.();
   }
 
   /** Whether anything of the body has come, or all of it. */
@@ -180,6 +174,12 @@ export class UpstreamCall {
     this.written = true;
     this.reused = this.connection.served > 0;
     this.connection.served += 1;
+    this.silence?.begin(this.request.timeouts.firstByte, silentStart);
+  }
+
+  /** Nothing was heard of the upstream for too long. */
+  onSilence(code: string): void {
+    this.#abort?.(Object.assign(new Error('it took too long'), { code }));
   }
 
   onResponseStarted(): void {
@@ -197,6 +197,7 @@ export class UpstreamCall {
     this.reason = reason;
     this.rawHeaders = headers;
     this.#resume = resume;
+    this.silence?.end();
     this.#answer();
     // A 304 may announce the length of what it does not send, and a 204 may do so wrongly; undici takes that for a body
     // that broke off. The client knows the answer to be whole, and may have asked for something else on its connection.
@@ -204,10 +205,38 @@ export class UpstreamCall {
       this.#settle('complete');
       this.#sink?.end([]);
     }
+    if (this.#ending === undefined) process.nextTick(pause, this);
     return true;
   }
 
+  /**
+   * What came together with the head was given out.
+   *
+   * @internal
+   */
+  onPause(): void {
+    if (this.#ending !== undefined) return;
+    this.#pastHead = true;
+    this.#heard(this.#flows);
+    this.#sink?.pause?.();
+  }
+
   onData(chunk: Buffer): boolean {
+    const more = this.#take(chunk);
+    this.#heard(more);
+    return more;
+  }
+
+  /** The limit of its silence begins anew. It has none once we asked it to pause: its silence is ours then. */
+  #heard(flows: boolean): void {
+    this.#flows = flows;
+    // What comes together with the head is most often all: nobody needs to watch over it.
+    if (!this.#pastHead || this.#ending !== undefined) return;
+    if (flows) this.silence?.begin(this.request.timeouts.idle, silentBody);
+    else this.silence?.end();
+  }
+
+  #take(chunk: Buffer): boolean {
     if (this.#sink !== undefined) return this.#sink.data(chunk);
     if (this.#chunks === noChunks) this.#chunks = [chunk];
     else this.#chunks.push(chunk);
@@ -216,6 +245,7 @@ export class UpstreamCall {
   }
 
   onComplete(trailers: string[] | null): void {
+    this.connection.free?.(true);
     if (this.#ending !== undefined) return;
     // The raw handler gets buffers here, whatever its type says.
     this.#trailers = (trailers ?? []) as unknown as Buffer[];
@@ -226,6 +256,7 @@ export class UpstreamCall {
   onError(error: Error): void {
     // The connection may end between being chosen and being written on.
     if (!this.written) this.reused = this.connection.served > 0;
+    this.connection.free?.(false);
     this.#fail(error);
   }
 
@@ -233,6 +264,8 @@ export class UpstreamCall {
     this.status = status;
     this.rawHeaders = (headers ?? []) as Buffer[];
     this.socket = socket;
+    this.connection.free?.(false);
+    this.silence?.end();
     socket.once('close', () => this.#settle(this.#abandoned === undefined ? 'complete' : 'abandoned'));
     this.#answer();
   }
@@ -257,44 +290,13 @@ export class UpstreamCall {
   #settle(ending: CallEnding): void {
     if (this.#ending !== undefined) return;
     this.#ending = ending;
-    this.#counter.leave();
+    this.silence?.end();
+    this.#counter.leave(this);
     this.#listener.onEnd(this, ending);
     if (this.#onEnded !== undefined) for (const callback of this.#onEnded) callback(ending);
   }
 }
 
-/**
- * What to throw for a call that got no answer.
- *
- * @param name the service or origin, for the message.
- * @param repeatable whether the request may be made again although it may have been received.
- */
-export function unanswered(error: Error, call: UpstreamCall, name: string, repeatable: boolean): Error {
-  if (error instanceof ProblemError || error instanceof TimeoutError) return error;
-  const code = (error as { code?: unknown }).code;
-  if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') {
-    return new ProblemError(400, 'the request has a target or header that cannot be passed on', {
-      cause: error,
-    });
-  }
-  // A request that was never written may be made again, whatever it is.
-  const retryable = repeatable || !call.written;
-  const { connect, firstByte } = call.request.timeouts;
-  if (code === 'UND_ERR_CONNECT_TIMEOUT') {
-    return new TimeoutError(connect, { what: `connecting to ${name}`, cause: error, retryable });
-  }
-  if (code === 'UND_ERR_HEADERS_TIMEOUT') {
-    return new TimeoutError(firstByte, { what: `the answer of ${name}`, cause: error, retryable });
-  }
-  return new UpstreamError(name, messageOf(error), { cause: error, retryable });
-}
-
-const resetCodes: ReadonlySet<unknown> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
-
-/**
- * Whether a call failed only because the upstream closed an idle connection just as it was used again, and before
- * anything of an answer came. Such a call says nothing about the upstream.
- */
-export function wasStale(error: Error, call: UpstreamCall): boolean {
-  return call.reused && !call.begun && resetCodes.has((error as { code?: unknown }).code);
+function pause(call: UpstreamCall): void {
+  call.onPause();
 }

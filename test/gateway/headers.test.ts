@@ -1,12 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ProblemError } from '../../src/core/errors.ts';
-import {
-  forwardableTrailers,
-  RequestHeaders,
-  requestConnectionOptions,
-  responseHeaders,
-} from '../../src/gateway/headers.ts';
+import { responseHeaders } from '../../src/gateway/answer-fields.ts';
+import { forwardableTrailers, RequestHeaders, requestConnectionOptions } from '../../src/gateway/headers.ts';
 
 const buffers = (...list: string[]): Buffer[] => list.map((text) => Buffer.from(text, 'latin1'));
 
