@@ -1,5 +1,5 @@
 /** The life of requests in a cache: found, waited for, led, renewed behind the scenes. */
-import { Transform } from 'node:stream';
+import type { Transform } from 'node:stream';
 import { ProblemError } from '../../../core/errors.ts';
 import { debugLog } from '../../../core/log.ts';
 import type { Runtime } from '../../../core/runtime.ts';
@@ -9,8 +9,9 @@ import type { Exchange } from '../../exchange.ts';
 import type { HeaderList } from '../../headers.ts';
 import { type Ask, askOf, pairs, replaceHead, withoutAdded } from './ask.ts';
 import { answerFrom } from './cached-answer.ts';
+import { Collector, swallowing } from './collector.ts';
 import { type Flight, Flights } from './flights.ts';
-import { fieldMap, type Judge, judgeFor, mergedHeaders } from './freshness.ts';
+import { fieldMap, isForOne, type Judge, judgeFor, mergedHeaders } from './freshness.ts';
 import { AnswerStore, type StoredAnswer } from './store.ts';
 
 /** A cache's options, checked. */
@@ -184,8 +185,8 @@ export class CacheKeeper {
   /** The answer, without its body yet, if it may be stored. */
   #storable({ request }: Ask, status: number, headers: HeaderList): StoredAnswer | undefined {
     const fields = fieldMap(headers);
-    // A cookie is for one client, whatever is said of the answer; a length over the limit need not be tried.
-    if (fields['set-cookie'] !== undefined || fields.vary?.includes('*')) return undefined;
+    // A length over the limit need not be tried.
+    if (isForOne(fields)) return undefined;
     if (Number(fields['content-length'] ?? 0) > this.#settings.maxEntryBytes) return undefined;
     const freshness = this.#judge(request, status, fields);
     const useful = freshness.timeToLive > 0 || Object.keys(freshness.validators).length > 0;
@@ -199,15 +200,20 @@ export class CacheKeeper {
   }
 
   #renewed(ask: Ask, stored: StoredAnswer, headers: HeaderList, flight: Flight): StoredAnswer {
-    const freshness = stored.freshness.renewed(ask.request, fieldMap(headers));
+    const fields = fieldMap(headers);
+    const freshness = stored.freshness.renewed(ask.request, fields);
     if (freshness === undefined) {
       // A 304 about another answer than ours: it is all that the client can get, but no longer than this.
       this.#store.delete(ask.key);
       return stored;
     }
     const renewed = { ...stored, headers: mergedHeaders(stored.headers, headers), freshness };
-    if (freshness.storable) this.#put(ask, renewed, flight);
-    else this.#store.delete(ask.key);
+    if (freshness.storable && !isForOne(fields)) {
+      this.#put(ask, renewed, flight);
+    } else {
+      this.#store.delete(ask.key);
+      flight.land('not storable');
+    }
     return renewed;
   }
 
@@ -252,48 +258,4 @@ export class CacheKeeper {
       if (status >= 200 && status < 400) this.purge(key);
     });
   }
-}
-
-/** Takes a copy of a body that goes by. */
-class Collector implements BodyWatcher {
-  readonly #limit: number;
-  readonly #flight: Flight;
-  readonly #done: (body: Buffer) => void;
-  #chunks: Uint8Array[] = [];
-  #received = 0;
-
-  constructor(limit: number, flight: Flight, done: (body: Buffer) => void) {
-    this.#limit = limit;
-    this.#flight = flight;
-    this.#done = done;
-  }
-
-  piece(chunk: Uint8Array): void {
-    this.#received += chunk.length;
-    if (this.#received <= this.#limit) {
-      this.#chunks.push(chunk);
-      return;
-    }
-    this.#chunks = [];
-    this.#flight.land('not storable');
-  }
-
-  over(whole: boolean): void {
-    if (!whole) this.#flight.land('broken');
-    else if (this.#received <= this.#limit) this.#done(Buffer.concat(this.#chunks));
-  }
-}
-
-/** Lets nothing through but what is given instead. */
-function swallowing(watcher: BodyWatcher | undefined, instead?: Buffer): Transform {
-  return new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      watcher?.piece(chunk);
-      done();
-    },
-    flush(done) {
-      watcher?.over(true);
-      done(null, instead);
-    },
-  });
 }

@@ -12,7 +12,10 @@ export interface GivenAnswer {
   readonly body: Buffer | undefined;
 }
 
-/** Fields that a 304 repeats (RFC 9110, 15.4.5); the others would only describe a body that does not come. */
+/**
+ * Fields that a 304 repeats (RFC 9110, 15.4.5); the others would only describe a body that does not come. A cookie is
+ * never stored: it came with the renewal that this client brought about.
+ */
 const repeated = new Set([
   'cache-control',
   'content-location',
@@ -21,6 +24,7 @@ const repeated = new Set([
   'expires',
   'vary',
   'last-modified',
+  'set-cookie',
 ]);
 
 /** What to answer from the store to this client. */

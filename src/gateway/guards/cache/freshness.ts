@@ -59,6 +59,11 @@ export function fieldMap(list: HeaderList): FieldMap {
   return map;
 }
 
+/** Whether an answer is for one client, whatever else it says: a cookie is, and so is what varies by everything. */
+export function isForOne(fields: FieldMap): boolean {
+  return fields['set-cookie'] !== undefined || fields.vary?.includes('*') === true;
+}
+
 /** Freshness for a cache that many share, by the time of this clock. */
 export function judgeFor(clock: Clock, grace: Grace): Judge {
   class ClockedPolicy extends CachePolicy {
