@@ -15,7 +15,7 @@ const breaches: string[] = [];
 for (let world = 0; world < worlds && breaches.length === 0; world += 1) {
   const outcome = await simulate(engine, first + world * step, sagas, { follow: process.env.FOLLOW });
   for (const line of outcome.trace) console.log(line);
-  for (const breach of outcome.breaches) breaches.push(`SEED=${outcome.seed} ${breach}`);
+  for (const breach of outcome.breaches) breaches.push(`SEED=${outcome.seed} SAGAS=${sagas} ${breach}`);
   for (const [what, count] of outcome.counts) counts[what] = (counts[what] ?? 0) + count;
 }
 console.log(JSON.stringify({ worlds, sagas: worlds * sagas, breaches, counts, cpu: process.cpuUsage() }));

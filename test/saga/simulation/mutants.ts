@@ -76,8 +76,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'the key has the attempt in it',
     'saga/task.ts',
-    'key: keyOf(task, operation),',
-    "key: keyOf(task, operation) + '/' + attempt,",
+    'this.key = keyOf(task, operation);',
+    "this.key = keyOf(task, operation) + '/' + attempt;",
   ),
   mutant(
     'the key has the claim in it',
@@ -90,8 +90,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'an undo has the key of its step',
     'saga/task.ts',
-    'key: keyOf(task, operation),',
-    "key: keyOf(task, 'do'),",
+    'this.key = keyOf(task, operation);',
+    "this.key = keyOf(task, 'do');",
   ),
   mutant(
     'an undo does not wait until its step has ended',
