@@ -25,6 +25,7 @@ export class Clients {
     await this.#world.pass(random() * 5_000);
     void this.#more(book);
     await this.#until(
+      book,
       ({ runner, saga }) => runner.begin(saga, { n: book.n }, { id: book.id }),
       () => false,
     );
@@ -53,8 +54,9 @@ export class Clients {
     const copies = random() < 0.2 ? 2 : 1;
     for (let copy = 0; copy < copies; copy += 1) {
       await this.#until(
+        book,
         ({ runner }) => (runner as unknown as Face).signal(book.id, name, payload, { id }),
-        (error) => isFinal(error) && book.record !== undefined,
+        isFinal,
       );
     }
     this.#world.pending -= 1;
@@ -67,13 +69,14 @@ export class Clients {
     const times = random() < 0.2 ? 2 : 1;
     for (let time = 0; time < times; time += 1) {
       await this.#until(
+        book,
         async ({ runner }) => {
           const options = { reason: 'changed my mind', by: 'client', timeout: 5_000 };
           const { outcome } = await (runner as unknown as Face).cancel(book.id, options);
           this.#world.count(`cancel: ${outcome}`);
           book.answers.push(outcome);
         },
-        (error) => isFinal(error) && book.record !== undefined,
+        isFinal,
       );
     }
     this.#world.pending -= 1;
@@ -81,17 +84,20 @@ export class Clients {
 
   /** Ask one process after another, each as long as it lives, until one answers or says something final. */
   async #until(
+    book: SagaBook,
     ask: (worker: Worker) => Promise<unknown>,
     gaveUp: (error: unknown) => boolean,
   ): Promise<void> {
     const { random } = this.#world;
     for (;;) {
       const worker = this.workers[Math.floor(random() * this.workers.length)]!;
+      // An answer may be late: that there is no saga was true when it was asked.
+      const wasThere = book.record !== undefined;
       const over = ask(worker).then(
         () => true,
         (error) => {
           this.#world.count(`client: ${error?.name}`);
-          return gaveUp(error);
+          return wasThere && gaveUp(error);
         },
       );
       if (await worker.process.hear(over)) return;
