@@ -7,7 +7,7 @@ import type { Outbound } from './attempt.ts';
 import { keepDeadline, timeLeft } from './deadline.ts';
 import type { Upgradable } from './door.ts';
 import type { HttpExchange } from './exchange.ts';
-import { acceptableTrailers } from './headers.ts';
+import { requestTrailers } from './headers.ts';
 import type { MirrorContext } from './mirror.ts';
 import { outboundHeaders, outboundPath } from './outbound.ts';
 import type { PathRules } from './path.ts';
@@ -24,6 +24,8 @@ import { joinConnections, requestedProtocol } from './upgrade.ts';
 export interface ForwardContext extends ShortWayContext {
   readonly paths: PathRules;
   readonly limits: ResolvedLimits;
+  /** Names in lower case. */
+  readonly identityHeaders: readonly string[];
   /** For copies of requests, apart from the requests themselves. */
   readonly mirrors: MirrorContext;
 }
@@ -55,7 +57,7 @@ export function forward(
     timeouts: route.timeouts,
     instanceBreakers: route.instanceBreakers,
     http2: route.http2,
-    trailers: route.http2 && body !== null ? () => trailersOf(exchange) : undefined,
+    trailers: route.http2 && body !== null ? () => trailersOf(exchange, context) : undefined,
     hintsTo: exchange.door,
     client: exchange,
   };
@@ -63,8 +65,8 @@ export function forward(
   return body === undefined ? sendWhole(way, outbound) : send(way, outbound);
 }
 
-function trailersOf({ entry }: HttpExchange): [string, string][] {
-  return acceptableTrailers(entry.trailers?.() ?? []);
+function trailersOf({ entry, headers }: HttpExchange, context: ForwardContext): [string, string][] {
+  return requestTrailers(entry.trailers?.() ?? [], headers, context.identityHeaders);
 }
 
 /** Send on with the whole body, once it is there. */

@@ -91,13 +91,41 @@ export function forwardableTrailers(raw: readonly Buffer[]): [string, string][] 
 export function acceptableTrailers(pairs: readonly (readonly [string, string])[]): [string, string][] {
   const kept: [string, string][] = [];
   for (const [name, value] of pairs) {
-    const { lower, endsHere: hop } = headerName(name);
+    const dashed = withDashes(name);
     // The message is whole already: a field that could not be sent is left out rather than break it.
-    if (!hop && !neverTrailer.test(lower) && validName.test(name) && validValue.test(value)) {
-      kept.push([name, value]);
+    if (endsHere(dashed) || neverTrailer.test(dashed) || !validName.test(name) || !validValue.test(value)) {
+      continue;
     }
+    kept.push([name, value]);
   }
   return kept;
+}
+
+/**
+ * Those of a request's trailers that may go on. They come after the guards: a server that takes them for fields of the
+ * head must learn nothing from them that only the router, a guard or a trusted proxy may say, nor another value of what
+ * the head says already.
+ *
+ * @param headers the head as it went on.
+ * @param identityHeaders names that no client may send.
+ */
+export function requestTrailers(
+  pairs: readonly (readonly [string, string])[],
+  headers: RequestHeaders,
+  identityHeaders: readonly string[],
+): [string, string][] {
+  if (pairs.length === 0) return [];
+  const said = new Set([...identityHeaders, ...headers.kinds.map(({ lower }) => lower)].map(withDashes));
+  return acceptableTrailers(pairs).filter(([name]) => {
+    const dashed = withDashes(name);
+    const { rewritten, forwarded } = headerName(dashed);
+    return !rewritten && !forwarded && !said.has(dashed);
+  });
+}
+
+/** A name in lower case, with `-` for `_`, which some servers equate. */
+function withDashes(name: string): string {
+  return name.toLowerCase().replaceAll('_', '-');
 }
 
 /** The value of a field in undici's raw list, or undefined. */

@@ -63,7 +63,7 @@ export class RequestRouter implements AsyncDisposable {
   /** @throws InvalidOptionsError naming each option that is not acceptable. */
   constructor(options: RequestRouterOptions = {}) {
     const parsed = parseRouterOptions(options);
-    const { name, limits, paths, registry } = parsed;
+    const { name, limits, paths, registry, identityHeaders } = parsed;
     this.#options = parsed;
     this.#runtime = resolveRuntime(parsed.runtime);
     this.#emitter = new Emitter('request-router', name, this.#runtime.telemetry);
@@ -92,6 +92,7 @@ export class RequestRouter implements AsyncDisposable {
       },
       paths,
       limits,
+      identityHeaders,
       via: viaOf(pseudonym),
       clock,
       refuse: (exchange, error) => refuse(this.#context, exchange.door, exchange.record, error, exchange),
