@@ -54,6 +54,8 @@ export interface Admission {
   readonly trusted: boolean;
   /** Bytes; undefined when it is chunked. */
   readonly bodyLength: number | undefined;
+  /** The most bytes of the body; undefined for no limit. */
+  readonly bodyLimit: number | undefined;
   /** Milliseconds that a trusted proxy leaves for the answer; undefined when none says so. */
   readonly timeout: number | undefined;
 }
@@ -105,6 +107,7 @@ export function admit(head: IncomingHead, rules: AdmissionRules): Admission {
     peerAddress,
     trusted,
     bodyLength,
+    bodyLimit: rules.maxBody,
     timeout: trusted && fields.forwarded.length > 0 ? timeoutOf(headers) : undefined,
   };
 }

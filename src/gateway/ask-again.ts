@@ -126,6 +126,7 @@ export async function askAgain(exchange: Exchange, options: AskAgainOptions): Pr
     peerAddress,
     trusted,
     bodyLength: 0,
+    bodyLimit: undefined,
     timeout: undefined,
   };
   const copy = new HttpExchange(door, head, admission, new ExchangeRecord(runtime.clock, head), runtime);

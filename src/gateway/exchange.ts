@@ -5,7 +5,7 @@ import { type AnswerFilter, FilteredDoor } from './answer-filter.ts';
 import type { Door } from './door.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
 import { AddedHeaders, type RequestHeaders } from './headers.ts';
-import { readUpTo } from './request-body.ts';
+import { noLongerThan, readUpTo } from './request-body.ts';
 import { type HttpVersion, isHttpVersion } from './via.ts';
 
 /** Who makes a request, as a guard established it. */
@@ -120,7 +120,7 @@ export class HttpExchange implements Exchange {
   step = 0;
   /** The call that is under way for it on the short way, and ends with it. */
   call: { abandon(reason: Error): void } | undefined;
-  /** The most bytes of the body, when a guard has said so. */
+  /** The most bytes of the body, by the router or by a guard; undefined for no limit. */
   bodyLimit: number | undefined;
   /** Where the request came in. */
   readonly entry: Door;
@@ -164,6 +164,7 @@ export class HttpExchange implements Exchange {
     this.peerAddress = admission.peerAddress;
     this.trusted = admission.trusted;
     this.bodyLength = admission.bodyLength;
+    this.bodyLimit = admission.bodyLimit;
     this.deadline = admission.timeout === undefined ? undefined : runtime.clock.now() + admission.timeout;
     this.#makeId = runtime.id;
     record.path = admission.path;
@@ -243,11 +244,10 @@ export class HttpExchange implements Exchange {
   }
 
   readBody(limit = 1_048_576): Promise<Buffer> {
-    if (this.#wholeBody === undefined) {
-      this.door.proceed();
-      const most = Math.min(limit, this.bodyLimit ?? limit);
-      this.#wholeBody = readUpTo(this.door.body(), this.bodyLength, most);
-    }
+    const most = Math.min(limit, this.bodyLimit ?? limit);
+    if (this.#wholeBody !== undefined) return this.#wholeBody.then((body) => noLongerThan(body, most));
+    this.door.proceed();
+    this.#wholeBody = readUpTo(this.door.body(), this.bodyLength, most);
     return this.#wholeBody;
   }
 

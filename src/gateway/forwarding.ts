@@ -12,7 +12,7 @@ import type { MirrorContext } from './mirror.ts';
 import { outboundHeaders, outboundPath } from './outbound.ts';
 import type { PathRules } from './path.ts';
 import { send as attempt } from './proxy.ts';
-import { BodyStream, readUpTo, replayableBytes, takeBody } from './request-body.ts';
+import { BodyStream, noLongerThan, readUpTo, replayableBytes, takeBody, tooLong } from './request-body.ts';
 import type { Route } from './route.ts';
 import type { ResolvedLimits } from './router-limits.ts';
 import { ShortWay, type ShortWayContext } from './short-way.ts';
@@ -43,7 +43,7 @@ export function forward(
   const protocol = switches ? requestedProtocol(exchange) : undefined;
   const path = outboundPath(exchange, route.change, context.paths);
   const headers = headersFor(context, exchange, route);
-  const body = bodyOf(exchange, context.limits.body, patienceOf(context, route));
+  const body = bodyOf(exchange, patienceOf(context, route));
   const outbound: Outbound = {
     route: route.pattern,
     target,
@@ -85,7 +85,7 @@ function sendWhole(way: Way, outbound: Outbound): Promise<Response | undefined> 
   }
   const reading = wholeBody ?? readUpTo(door.body(), bodyLength, replayableBytes);
   return reading.then((body) => {
-    outbound.body = body;
+    outbound.body = noLongerThan(body, exchange.bodyLimit);
     return send(way, outbound);
   });
 }
@@ -155,14 +155,14 @@ type Body = Buffer | Readable | null;
  * The body to send on as it comes; undefined when it is to be taken in whole first, because it is short, so that it can
  * be sent again, or because a guard has read it.
  */
-function bodyOf(exchange: HttpExchange, limit: number | undefined, patience: Patience): Body | undefined {
+function bodyOf(exchange: HttpExchange, patience: Patience): Body | undefined {
   const { door, bodyLength, bodyLimit, wholeBody } = exchange;
   if (wholeBody !== undefined) return undefined;
   if (bodyLength === 0) return null;
+  if (bodyLength !== undefined && bodyLimit !== undefined && bodyLength > bodyLimit) throw tooLong(bodyLimit);
   door.proceed();
   if (bodyLength !== undefined && bodyLength <= replayableBytes) return undefined;
-  const most = Math.min(bodyLimit ?? Number.POSITIVE_INFINITY, limit ?? Number.POSITIVE_INFINITY);
-  const stream = new BodyStream(door.body(), most, patience);
+  const stream = new BodyStream(door.body(), bodyLimit ?? Number.POSITIVE_INFINITY, patience);
   // A client that sends too much, or not enough, must not count against the upstream, nor open its breaker.
   stream.once('error', (error) => {
     if (error instanceof ProblemError) exchange.giveUp(error);

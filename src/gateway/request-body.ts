@@ -24,6 +24,16 @@ export function readUpTo(source: Readable, length: number | undefined, limit: nu
   });
 }
 
+/**
+ * A body that was taken in already.
+ *
+ * @throws ProblemError 413 when it is longer than the limit.
+ */
+export function noLongerThan(body: Buffer, limit: number | undefined): Buffer {
+  if (limit !== undefined && body.length > limit) throw tooLong(limit);
+  return body;
+}
+
 /** As {@link readUpTo} does, for callers at whom requests come too fast for a promise each. */
 export function takeBody(
   source: Readable,
@@ -91,7 +101,8 @@ class BodyCollector {
   }
 }
 
-function tooLong(limit: number): ProblemError {
+/** What is told of a body that is longer than so many bytes. */
+export function tooLong(limit: number): ProblemError {
   return new ProblemError(413, `the request's body is longer than ${limit} bytes`);
 }
 
