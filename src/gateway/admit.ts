@@ -245,7 +245,7 @@ function clientOf(peer: string, headers: RequestHeaders | undefined, trusted: Bl
  */
 function clean(headers: RequestHeaders, fields: Fields, trusted: boolean, rules: AdmissionRules): void {
   const named = requestConnectionOptions(fields.connection);
-  for (const name of named) if (!endsHere(name)) headers.delete(name);
+  if (named.size > 0) for (const name of named) if (!endsHere(name)) headers.delete(name);
   if (!trusted) for (const name of fields.forwarded) headers.delete(name);
   for (const name of rules.identityHeaders) headers.delete(name);
 }

@@ -29,7 +29,8 @@ export function mustFit(name: string, value: string): void {
 
 /** The names, in lower case, that a `Connection` value lists, other than the two that say nothing of headers. */
 export function connectionOptions(value: string): ReadonlySet<string> {
-  if (value === 'keep-alive' || value === 'close') return none;
+  // What nearly every message says: nothing, or one of the two.
+  if (value === '' || value === 'keep-alive' || value === 'close') return none;
   const names = value
     .toLowerCase()
     .split(',')

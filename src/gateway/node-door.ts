@@ -179,8 +179,17 @@ export class NodeDoor implements Door {
   onClosed(callback: (ending: Ending) => void): void {
     const response = this.#response;
     // Whoever handed the request over may have taken so long that the client is gone: no event tells of it then.
-    if (response.closed || response.destroyed) callback('broken');
-    else response.once('close', () => callback(response.writableFinished ? 'complete' : 'broken'));
+    if (response.closed || response.destroyed) {
+      callback('broken');
+      return;
+    }
+    // `once` wraps the listener and takes it off again: more than the flag costs, for each request.
+    let told = false;
+    response.on('close', () => {
+      if (told) return;
+      told = true;
+      callback(response.writableFinished ? 'complete' : 'broken');
+    });
   }
 
   /** Read away what is left of the request so that the connection can serve another one, but not without end. */
