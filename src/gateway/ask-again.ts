@@ -102,7 +102,7 @@ export interface AskAgainOptions {
  * @throws TypeError when the exchange is not a router's, or is not yet at its guards.
  */
 export async function askAgain(exchange: Exchange, options: AskAgainOptions): Promise<WholeAnswer> {
-  if (!(exchange instanceof HttpExchange) || exchange.serveRest === undefined) {
+  if (!(exchange instanceof HttpExchange) || exchange.serving === undefined) {
     throw new TypeError('only an exchange that a router is serving can be asked again');
   }
   const runtime = resolveRuntime(options.runtime);
@@ -133,12 +133,13 @@ export async function askAgain(exchange: Exchange, options: AskAgainOptions): Pr
   copy.params = exchange.params;
   copy.route = exchange.route;
   copy.principal = exchange.principal;
+  copy.target = exchange.target;
   copy.record.route = exchange.route;
   door.onClosed((ending) => {
     if (ending === 'broken') copy.giveUp(new DOMException('the answer is not wanted', 'AbortError'));
     copy.finish();
   });
-  const serving = exchange.serveRest(copy);
+  const serving = exchange.serving.serveRest(copy, exchange.step);
   const answer = await door.answer;
   await serving;
   return { ...answer, added: copy.response.list };

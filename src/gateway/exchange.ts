@@ -6,6 +6,7 @@ import type { Door } from './door.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
 import { AddedHeaders, type RequestHeaders } from './headers.ts';
 import { noLongerThan, readUpTo } from './request-body.ts';
+import type { Target } from './target.ts';
 import { type HttpVersion, isHttpVersion } from './via.ts';
 
 /** Who makes a request, as a guard established it. */
@@ -96,6 +97,14 @@ export type Guard = (exchange: Exchange) => GuardResult | Promise<GuardResult>;
 // biome-ignore lint/suspicious/noConfusingVoidType: a guard may be a function without a return.
 export type GuardResult = Response | undefined | void;
 
+/** A route, as guards may ask it. */
+export interface RouteInUse {
+  /** Serve a copy, without the first so many guards. */
+  serveRest(copy: HttpExchange, from: number): Promise<void>;
+  /** Differs whenever another route, way of a split, service or path is chosen for an exchange. Decides, if need be. */
+  choiceOf(exchange: HttpExchange): string;
+}
+
 const noParams: Readonly<Record<string, string>> = Object.freeze({});
 
 /** The exchange behind the public face: it also knows its door, and who must be told when the client goes away. */
@@ -114,8 +123,10 @@ export class HttpExchange implements Exchange {
   readonly trusted: boolean;
   readonly bodyLength: number | undefined;
   deadline: number | undefined;
-  /** Serves a copy from the guard on that this exchange has got to. Set by whoever serves it. */
-  serveRest: ((copy: HttpExchange) => Promise<void>) | undefined;
+  /** The route that guards stand before. Set by whoever serves it. */
+  serving: RouteInUse | undefined;
+  /** Where it is sent on to, once that is decided. */
+  target: Target | undefined;
   /** How many guards have been asked. */
   step = 0;
   /** The call that is under way for it on the short way, and ends with it. */

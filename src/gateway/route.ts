@@ -36,6 +36,8 @@ export type Destination =
 
 /** A route, checked and ready. */
 export interface Route {
+  /** Another one for each route that is compiled. */
+  readonly id: number;
   readonly pattern: string;
   readonly priority: number | undefined;
   readonly conditions: readonly Condition[];
@@ -68,6 +70,8 @@ export interface RouteScope {
 
 const owner = 'RequestRouter.route';
 
+let compiled = 0;
+
 /**
  * Check a route's options.
  *
@@ -83,7 +87,9 @@ export function compileRoute(pattern: string, options: RouteOptions, scope: Rout
     throw invalid(destination.kind, 'a router without a registry', 'a router with the option `registry`');
   }
   const { rewrite, stripPrefix, addPrefix } = parsed;
+  compiled += 1;
   return {
+    id: compiled,
     pattern,
     priority: parsed.priority,
     conditions: compileConditions(parsed.when),

@@ -2,10 +2,11 @@
 import { ProblemError, RateLimitedError } from '../core/errors.ts';
 import { HoldfastError, messageOf } from '../core/holdfast-error.ts';
 import { warnOf } from '../core/log.ts';
+import { choiceOf, targetFor } from './choice.ts';
 import { composeAnswer } from './compose.ts';
 import { keepDeadline } from './deadline.ts';
 import type { Door, Upgradable } from './door.ts';
-import type { Guard, HttpExchange } from './exchange.ts';
+import type { Guard, HttpExchange, RouteInUse } from './exchange.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
 import { type FoundRoute, findRoute, noRoute } from './find-route.ts';
 import { type ForwardContext, forward, headersFor, patienceOf } from './forwarding.ts';
@@ -15,7 +16,6 @@ import { send } from './proxy.ts';
 import { sendProblem, sendResponse } from './relay.ts';
 import type { Route } from './route.ts';
 import type { RouteHandler } from './router-options.ts';
-import { chooseShare } from './split.ts';
 
 /** What serving needs of the router. */
 export interface ServeContext extends ForwardContext {
@@ -24,9 +24,6 @@ export interface ServeContext extends ForwardContext {
   readonly guards: readonly Guard[];
   readonly onRefused: (record: ExchangeRecord, status: number, reason: string) => void;
 }
-
-/** What a function of the exchange may give for a service's name: it may have been made of what a client sent. */
-const serviceName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 /** Serve an exchange. Never rejects: what goes wrong becomes the answer. */
 export function serve(
@@ -41,7 +38,7 @@ export function serve(
     exchange.params = found.params;
     exchange.record.route = route.pattern;
     if (context.guards.length + route.guards.length > 0) {
-      exchange.serveRest = (copy) => serveCopy(context, copy, found, exchange.step);
+      exchange.serving = new Serving(context, found);
     }
     void serveRoute(context, exchange, found, 0, upgradable);
   } catch (error) {
@@ -62,16 +59,26 @@ export async function answerWith(
   }
 }
 
-async function serveCopy(
-  context: ServeContext,
-  copy: HttpExchange,
-  found: FoundRoute<Route>,
-  from: number,
-): Promise<void> {
-  try {
-    await serveRoute(context, copy, found, from, undefined);
-  } catch (error) {
-    refuse(context, copy.door, copy.record, error, copy);
+/** What guards may ask of the route by which an exchange is served. */
+class Serving implements RouteInUse {
+  readonly #context: ServeContext;
+  readonly #found: FoundRoute<Route>;
+
+  constructor(context: ServeContext, found: FoundRoute<Route>) {
+    this.#context = context;
+    this.#found = found;
+  }
+
+  async serveRest(copy: HttpExchange, from: number): Promise<void> {
+    try {
+      await serveRoute(this.#context, copy, this.#found, from, undefined);
+    } catch (error) {
+      refuse(this.#context, copy.door, copy.record, error, copy);
+    }
+  }
+
+  choiceOf(exchange: HttpExchange): string {
+    return choiceOf(exchange, this.#found.route, this.#context.proxy.runtime.random);
   }
 }
 
@@ -171,22 +178,11 @@ function answer(
       const { status, locate } = destination.redirect;
       return Promise.resolve(new Response(null, { status, headers: { location: locate(exchange) } }));
     }
-    case 'split': {
-      const target = chooseShare(destination.split, exchange, context.proxy.runtime.random);
+    default: {
+      const target = targetFor(exchange, destination, context.proxy.runtime.random);
       exchange.record.service = target.service;
       return forward(context, exchange, route, target, upgradable);
     }
-    case 'service': {
-      const { service, only } = destination;
-      const name = typeof service === 'function' ? service(exchange) : service;
-      if (typeof service === 'function' && !serviceName.test(name)) {
-        throw new ProblemError(400, 'the request asks for no acceptable service');
-      }
-      exchange.record.service = name;
-      return forward(context, exchange, route, { service: name, only }, upgradable);
-    }
-    case 'origin':
-      return forward(context, exchange, route, { origin: destination.origin }, upgradable);
   }
 }
 

@@ -1,9 +1,34 @@
 /** What a cache knows of one exchange. */
 import type { AnswerHead } from '../../answer-filter.ts';
-import type { Exchange } from '../../exchange.ts';
-import type { AddedHeaders, HeaderList } from '../../headers.ts';
+import { type Exchange, HttpExchange } from '../../exchange.ts';
+import type { AddedHeaders, HeaderList, RequestHeaders } from '../../headers.ts';
 import { type Conditions, conditionsOf, type GivenAnswer } from './cached-answer.ts';
 import { type CacheRequest, fieldMap } from './freshness.ts';
+
+/**
+ * What the gateway and the proxies before it chose by other things than the address, and what therefore must not be
+ * answered alike. Holds no line feed.
+ */
+function choiceOf(exchange: Exchange): string {
+  const choice = exchange instanceof HttpExchange ? (exchange.serving?.choiceOf(exchange) ?? '') : '';
+  return exchange.trusted ? `${choice} ${toldAddress(exchange.headers)}` : choice;
+}
+
+/** All that a trusted proxy says of the address that was asked for, and nothing of who asked. */
+function toldAddress(headers: RequestHeaders): string {
+  const told: string[] = [];
+  for (const [index, { lower, forwarded }] of headers.kinds.entries()) {
+    const value = headers.raw[index * 2 + 1]!;
+    if (lower === 'forwarded') told.push(...(value.match(/\bhost\s*=\s*(?:"[^"]*"|[^\s;,]*)/gi) ?? []));
+    else if (forwarded && /^x[-_]forwarded[-_](?!for$)/.test(lower)) told.push(`${lower}: ${value}`);
+  }
+  return JSON.stringify(told);
+}
+
+/** The address in a key. */
+export function addressIn(key: string): string {
+  return key.slice(key.indexOf('\n') + 1);
+}
 
 /** A request for something that may be in the store. */
 export interface Ask {
@@ -13,7 +38,9 @@ export interface Ask {
   readonly conditions: Conditions;
 }
 
-export function askOf(exchange: Exchange, key: string): Ask {
+/** @param address what the answer is kept by, as far as the cache's user is concerned. */
+export function askOf(exchange: Exchange, address: string): Ask {
+  const key = `${choiceOf(exchange)}\n${address}`;
   const headers = fieldMap(exchange.headers.raw);
   headers.host = exchange.authority;
   // However somebody has shown who it is: what is made for him is for him, unless it says otherwise.

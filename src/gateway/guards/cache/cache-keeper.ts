@@ -7,7 +7,7 @@ import type { AnswerHead, BodyWatcher } from '../../answer-filter.ts';
 import { askAgain } from '../../ask-again.ts';
 import type { Exchange } from '../../exchange.ts';
 import type { HeaderList } from '../../headers.ts';
-import { type Ask, askOf, pairs, replaceHead, withoutAdded } from './ask.ts';
+import { type Ask, addressIn, askOf, pairs, replaceHead, withoutAdded } from './ask.ts';
 import { answerFrom } from './cached-answer.ts';
 import { Collector, swallowing } from './collector.ts';
 import { type Flight, Flights } from './flights.ts';
@@ -57,7 +57,8 @@ export class CacheKeeper {
   }
 
   purge(which: string | ((key: string) => boolean) = () => true): number {
-    const matches = typeof which === 'string' ? (key: string): boolean => key === which : which;
+    const matches = (key: string): boolean =>
+      typeof which === 'string' ? addressIn(key) === which : which(addressIn(key));
     this.#flights.spoil(matches);
     this.#renewals.spoil(matches);
     let purged = 0;

@@ -19,7 +19,8 @@ export interface CacheOptions {
   readonly maxEntryBytes?: number | undefined;
   /**
    * What an answer is kept by. Default: scheme, host, path and query. Give the same key only to exchanges that anybody
-   * may answer alike, such as those that differ by a tracking parameter.
+   * may answer alike, such as those that differ by a tracking parameter. Routes, the ways of a split, what a function of a
+   * route decides, and what a trusted proxy says of the address are kept apart whatever the key is.
    */
   readonly key?: ((exchange: Exchange) => string) | undefined;
   /** How long a stale answer may be given while a new one is fetched, if it does not say so itself. Default 0. */
