@@ -10,7 +10,10 @@ class Relay {
   constructor(response) {
     this.response = response;
   }
-  onConnect() {}
+  onConnect(abort) {
+    // Or a client that leaves in the middle would keep the connection behind it for good.
+    this.response.on('close', abort);
+  }
   onHeaders(status, headers, resume) {
     const list = [];
     for (let index = 0; index < headers.length; index += 2) {
