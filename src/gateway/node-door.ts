@@ -1,16 +1,13 @@
 import { type IncomingMessage, ServerResponse, STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { IncomingHead } from './admit.ts';
+import { type BareConnection, closeAnswer, type OpenAnswer, openAnswer } from './client-connection.ts';
 import type { Door, Ending } from './door.ts';
 import { RequestHeaders } from './headers.ts';
 
 /** How much of an unread request is read away after its answer, to keep the connection. */
 const drainedBytes = 1_048_576;
-
-/** How much a client may say in another protocol before it was agreed to; then it has to wait. */
-const earlyBytes = 65_536;
 
 /** What a framework knows of a request that it hands over. */
 export interface HandedOver {
@@ -65,12 +62,14 @@ export interface NodeDoorOptions {
 }
 
 /** A `node:http` request and its response. */
-export class NodeDoor implements Door {
+export class NodeDoor implements Door, OpenAnswer {
+  earlier: OpenAnswer | undefined;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #options: NodeDoorOptions;
   #waits: boolean;
   #onDrain: (() => void) | undefined;
+  #onClosed: ((ending: Ending) => void) | undefined;
 
   constructor(request: IncomingMessage, response: ServerResponse, options: NodeDoorOptions) {
     this.#request = request;
@@ -178,18 +177,28 @@ export class NodeDoor implements Door {
 
   onClosed(callback: (ending: Ending) => void): void {
     const response = this.#response;
+    const { socket } = this.#request;
     // Whoever handed the request over may have taken so long that the client is gone: no event tells of it then.
-    if (response.closed || response.destroyed) {
+    if (response.closed || response.destroyed || socket.closed) {
       callback('broken');
       return;
     }
-    // `once` wraps the listener and takes it off again: more than the flag costs, for each request.
-    let told = false;
-    response.on('close', () => {
-      if (told) return;
-      told = true;
-      callback(response.writableFinished ? 'complete' : 'broken');
-    });
+    this.#onClosed = callback;
+    openAnswer(socket, this, response.socket === null);
+    // `once` wraps the listener and takes it off again: more than to look twice costs, for each request.
+    response.on('close', () => this.cutOff());
+  }
+
+  cutOff(): void {
+    const callback = this.#onClosed;
+    if (callback === undefined) return;
+    this.#onClosed = undefined;
+    callback(this.#response.writableFinished ? 'complete' : 'broken');
+    closeAnswer(this.#request.socket, this);
+  }
+
+  drained(): void {
+    if (this.#response.socket !== null) this.#response.emit('drain');
   }
 
   /** Read away what is left of the request so that the connection can serve another one, but not without end. */
@@ -206,13 +215,11 @@ export class NodeDoor implements Door {
 /** A request that asked to switch protocols: Node has handed over its connection bare. */
 export class UpgradeDoor extends NodeDoor {
   readonly #response: ServerResponse;
-  readonly #socket: Socket;
-  readonly #early: Buffer[];
-  #earlyLength = 0;
+  readonly #bare: BareConnection;
   #detached = false;
 
-  /** @param head what came right behind the request. */
-  constructor(request: IncomingMessage, socket: Socket, head: Buffer, closing: () => boolean) {
+  constructor(request: IncomingMessage, bare: BareConnection, closing: () => boolean) {
+    const { socket } = bare;
     const response = new ServerResponse(request);
     // A plain answer is the last thing on this connection: its parser is gone.
     response.shouldKeepAlive = false;
@@ -220,41 +227,29 @@ export class UpgradeDoor extends NodeDoor {
     response.once('finish', () => socket.destroySoon());
     super(request, response, { waits: false, closing });
     this.#response = response;
-    this.#socket = socket;
-    this.#early = [head];
-    socket.on('error', ignore);
-    // A connection that nobody reads does not tell that its client is gone.
-    socket.on('data', this.#onEarly);
-    socket.on('end', this.#onEnd);
+    this.#bare = bare;
   }
 
   /** Take the connection out of the hands of the HTTP response; returns what the client said meanwhile. */
   detach(): Buffer {
     this.#detached = true;
-    this.#socket.off('data', this.#onEarly).off('end', this.#onEnd).pause();
-    this.#response.detachSocket(this.#socket);
-    return Buffer.concat(this.#early);
+    const early = this.#bare.release();
+    this.#response.detachSocket(this.#bare.socket);
+    return early;
   }
-
-  readonly #onEarly = (chunk: Buffer): void => {
-    this.#early.push(chunk);
-    this.#earlyLength += chunk.length;
-    if (this.#earlyLength > earlyBytes) this.#socket.pause();
-  };
-
-  /** As Node does while a plain request is served: a client that ends its side waits for nothing. */
-  readonly #onEnd = (): void => void this.#socket.destroy();
 
   override get started(): boolean {
     return this.#detached || super.started;
   }
 
   override destroy(): void {
-    this.#socket.destroy();
+    this.#bare.socket.destroy();
   }
 
   override onClosed(callback: (ending: Ending) => void): void {
-    this.#socket.once('close', () => {
+    const { socket } = this.#bare;
+    openAnswer(socket, this, false);
+    socket.once('close', () => {
       callback(this.#detached || this.#response.writableFinished ? 'complete' : 'broken');
     });
   }

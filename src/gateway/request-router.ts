@@ -9,6 +9,7 @@ import { addressSet } from './addresses.ts';
 import { admissionRules } from './admission-rules.ts';
 import { type AdmissionRules, admit, type IncomingHead } from './admit.ts';
 import type { FailedAttempt, ProxyContext } from './attempt.ts';
+import { afterEarlierAnswers, BareConnection } from './client-connection.ts';
 import type { Door, Upgradable } from './door.ts';
 import { type Guard, HttpExchange } from './exchange.ts';
 import { ExchangeRecord } from './exchange-record.ts';
@@ -181,14 +182,19 @@ export class RequestRouter implements AsyncDisposable {
 
   /** The same for upgrades: `server.on('upgrade', router.upgrade)`. Without it a server of your own refuses them. */
   readonly upgrade = (request: IncomingMessage, socket: Socket, head: Buffer): void => {
+    const bare = new BareConnection(socket, head);
+    this.#life.addTunnel(socket);
+    afterEarlierAnswers(request, bare, () => this.#upgrade(request, bare));
+  };
+
+  #upgrade(request: IncomingMessage, bare: BareConnection): void {
     if (!couldBeTunnel(request)) {
-      serveAsPlain(request, socket, head);
+      serveAsPlain(request, bare);
       return;
     }
-    const door = new UpgradeDoor(request, socket, head, this.#closing);
-    this.#life.addTunnel(socket);
-    this.#serve(door, nodeHead(request), { socket, detach: () => door.detach() });
-  };
+    const door = new UpgradeDoor(request, bare, this.#closing);
+    this.#serve(door, nodeHead(request), { socket: bare.socket, detach: () => door.detach() });
+  }
 
   /** The Web-standard door. Always resolves to an answer; rejects only when the answer's head cannot be given. */
   readonly fetch = (request: Request, info: FetchInfo = {}): Promise<Response> => {

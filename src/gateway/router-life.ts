@@ -70,6 +70,7 @@ export class RouterLife {
 
   /** A connection that has switched to another protocol, or is about to. */
   addTunnel(socket: Duplex): void {
+    if (this.#tunnels.has(socket)) return;
     this.#tunnels.add(socket);
     socket.once('close', () => this.#tunnels.delete(socket));
   }

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { UpstreamError } from '../core/errors.ts';
 import { responseHeaders } from './answer-fields.ts';
+import type { BareConnection } from './client-connection.ts';
 import type { Upgradable } from './door.ts';
 import type { HttpExchange } from './exchange.ts';
 import { rawHeader } from './headers.ts';
@@ -78,7 +79,8 @@ export function couldBeTunnel({ method, headers }: IncomingMessage): boolean {
  * `Upgrade` (RFC 9110, 7.8). Node has let go of the connection, so the request is put back in front of what follows it,
  * without the wish, and the connection given to the server again.
  */
-export function serveAsPlain(request: IncomingMessage, socket: Socket, head: Buffer): void {
+export function serveAsPlain(request: IncomingMessage, bare: BareConnection): void {
+  const { socket } = bare;
   const { method, url, httpVersion, rawHeaders } = request;
   let text = `${method} ${url} HTTP/${httpVersion}\r\n`;
   for (let index = 0; index < rawHeaders.length; index += 2) {
@@ -92,8 +94,9 @@ export function serveAsPlain(request: IncomingMessage, socket: Socket, head: Buf
     socket.destroy();
     return;
   }
-  socket.unshift(Buffer.concat([Buffer.from(`${text}\r\n`, 'latin1'), head]));
+  socket.unshift(Buffer.concat([Buffer.from(`${text}\r\n`, 'latin1'), bare.release()]));
   server.emit((socket as TLSSocket).encrypted === true ? 'secureConnection' : 'connection', socket);
+  socket.resume();
 }
 
 /** What `Connection` says besides the wish to switch; undefined when that is nothing. */
