@@ -248,15 +248,20 @@ export class AddedHeaders {
     return this.#replaced;
   }
 
-  /** Add a field in place of the upstream's own. */
+  /** Add a field in place of the upstream's own, and of those of this name that were added before. */
   set(name: string, value: string): void {
-    this.append(name, value);
-    this.#replaced.add(name.toLowerCase());
+    mustFit(name, value);
+    this.remove(name);
+    this.#list.push(name, value);
   }
 
-  /** Leave the upstream's own field out. */
+  /** Leave the upstream's own field out, and those of this name that were added before. */
   remove(name: string): void {
-    this.#replaced.add(name.toLowerCase());
+    const lower = name.toLowerCase();
+    for (let index = this.#list.length - 2; index >= 0; index -= 2) {
+      if (this.#list[index]!.toLowerCase() === lower) this.#list.splice(index, 2);
+    }
+    this.#replaced.add(lower);
   }
 
   /** Add a field beside the upstream's own. */

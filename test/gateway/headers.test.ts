@@ -2,7 +2,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ProblemError } from '../../src/core/errors.ts';
 import { responseHeaders } from '../../src/gateway/answer-fields.ts';
-import { forwardableTrailers, RequestHeaders, requestConnectionOptions } from '../../src/gateway/headers.ts';
+import {
+  AddedHeaders,
+  forwardableTrailers,
+  RequestHeaders,
+  requestConnectionOptions,
+} from '../../src/gateway/headers.ts';
 
 const buffers = (...list: string[]): Buffer[] => list.map((text) => Buffer.from(text, 'latin1'));
 
@@ -116,6 +121,33 @@ describe('RequestHeaders', () => {
     ['x', '你'],
   ])('refuses %j: %j', (name, value) => {
     expect(() => make().set(name, value)).toThrow(TypeError);
+  });
+});
+
+describe('AddedHeaders', () => {
+  it('set and remove take the place of what was added before, and append does not', () => {
+    const added = new AddedHeaders();
+    added.append('X-A', '1');
+    added.append('x-a', '2');
+    added.append('X-B', '1');
+    expect(added.list).toEqual(['X-A', '1', 'x-a', '2', 'X-B', '1']);
+    added.set('X-a', '3');
+    expect(added.list).toEqual(['X-B', '1', 'X-a', '3']);
+    added.append('x-a', '4');
+    added.remove('X-B');
+    expect([added.list, [...added.replaced]]).toEqual([
+      ['X-a', '3', 'x-a', '4'],
+      ['x-a', 'x-b'],
+    ]);
+    added.remove('x-A');
+    expect(added.list).toEqual([]);
+  });
+
+  it('changes nothing when what is to be set cannot stand in a header', () => {
+    const added = new AddedHeaders();
+    added.set('x-a', '1');
+    expect(() => added.set('x-a', 'a\r\nb: c')).toThrow(TypeError);
+    expect(added.list).toEqual(['x-a', '1']);
   });
 });
 

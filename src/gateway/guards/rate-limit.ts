@@ -15,6 +15,7 @@ import { type Runtime, resolveRuntime } from '../../core/runtime.ts';
 import type { RateStore } from '../../ports/rate-store.ts';
 import { addressKey } from '../addresses.ts';
 import type { Exchange, Guard } from '../exchange.ts';
+import type { AddedHeaders } from '../headers.ts';
 import { retryAfter } from '../problem.ts';
 import { workerRateStore } from '../worker-side.ts';
 
@@ -100,12 +101,18 @@ function processStore({ clock }: Runtime): RateStore {
   return { name: 'process', take: (key, rule, cost) => table.take(key, clock.now(), rule, cost) };
 }
 
+/** In place of what an upstream says, beside what other limits say: the fields are lists. */
+function tell(response: AddedHeaders, name: string, value: string): void {
+  if (response.replaced.has(name)) response.append(name, value);
+  else response.set(name, value);
+}
+
 /** @throws ProblemError 429 when it is not allowed. */
 function apply(exchange: Exchange, name: string, rule: GcraLimit, decision: GcraDecision): void {
   const seconds = (milliseconds: number): number => Math.ceil(milliseconds / 1_000);
   const { response } = exchange;
-  response.set('ratelimit-policy', `"${name}";q=${rule.burst ?? rule.limit};w=${seconds(rule.period)}`);
-  response.set('ratelimit', `"${name}";r=${decision.remaining};t=${seconds(decision.resetAfter)}`);
+  tell(response, 'ratelimit-policy', `"${name}";q=${rule.burst ?? rule.limit};w=${seconds(rule.period)}`);
+  tell(response, 'ratelimit', `"${name}";r=${decision.remaining};t=${seconds(decision.resetAfter)}`);
   if (decision.allowed) return;
   throw new ProblemError(429, 'too many requests; try again later', {
     headers: retryAfter(decision.retryAfter),

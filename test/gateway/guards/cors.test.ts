@@ -19,6 +19,24 @@ const preflight = (origin: string): Record<string, string> => ({
 });
 
 describe('cors', () => {
+  it('of a route takes the place of the router’s, and says each thing once', async () => {
+    const origins = ['https://shop.example'];
+    const router = new RequestRouter()
+      .use(cors({ origins, credentials: true, exposed: ['x-total'] }))
+      .route('/same', { guards: [cors({ origins })], handle: () => new Response() })
+      .route('/none', {
+        guards: [cors({ origins: ['https://other.example'] })],
+        handle: () => new Response(),
+      });
+    const ask = async (path: string): Promise<(string | null)[]> => {
+      const headers = { origin: 'https://shop.example' };
+      const answer = await router.fetch(new Request(`http://a${path}`, { headers }));
+      return ['origin', 'credentials'].map((what) => answer.headers.get(`access-control-allow-${what}`));
+    };
+    expect(await ask('/same')).toEqual(['https://shop.example', null]);
+    expect(await ask('/none')).toEqual([null, null]);
+  });
+
   it('answers preflights before any other guard, though the route knows only POST', async () => {
     const ask = routed({ origins: ['https://shop.example'], credentials: true, maxAge: '1m' });
     const allowed = await ask('OPTIONS', preflight('https://shop.example'));

@@ -58,6 +58,19 @@ describe('rateLimit', () => {
     expect(statuses).toEqual([200, 200, 200, 429, 200, 429]);
   });
 
+  it('several limits are all told', async () => {
+    const runtime = testRuntime();
+    const router = new RequestRouter({ runtime })
+      .use(rateLimit({ limit: 9, per: '1m', name: 'all', runtime }))
+      .route('/', {
+        guards: [rateLimit({ limit: 2, per: '1s', name: 'own', runtime })],
+        handle: () => new Response(null, { headers: { ratelimit: 'none' } }),
+      });
+    const { headers } = await router.fetch(new Request('http://a/'));
+    expect(headers.get('ratelimit-policy')).toBe('"all";q=9;w=60, "own";q=2;w=1');
+    expect(headers.get('ratelimit')).toMatch(/^"all";r=8;t=\d+, "own";r=1;t=\d+$/);
+  });
+
   it('shares a store, apart by name', async () => {
     const runtime = testRuntime();
     const store = memoryRateStore({ runtime });
