@@ -32,8 +32,9 @@ export type ExpressMiddleware = (
  * written again, with its right length, from `request.rawBody` where a parser's `verify` has kept that. Before them is
  * better: bodies then stream, and stay as they were signed.
  *
- * A body that cannot be written as its `Content-Type` says goes to `next` as an error of status 415, a multipart one
- * that was parsed as a TypeError.
+ * A body that cannot be written as its `Content-Type` says goes to `next` as an error of status 415. A TypeError goes
+ * there for a multipart body that was parsed, for one that was read without being kept, and for a string of which nobody
+ * can say whether it is the text of a JSON body or its value.
  */
 export function expressRouter(router: MountedRouter, options: ExpressRouterOptions = {}): ExpressMiddleware {
   const passes = options.unmatched !== 'answer';

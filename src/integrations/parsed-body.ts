@@ -25,10 +25,13 @@ const charsets: Readonly<Record<string, BufferEncoding>> = {
  * The body of a request that was read already; undefined when nobody has read it, and it streams as usual.
  *
  * @param parsed what the parser made of it.
- * @throws ProblemError 415 when that cannot be written as the request's `Content-Type` says; TypeError for multipart.
+ * @throws ProblemError 415 when that cannot be written as the request's `Content-Type` says; TypeError for multipart,
+ * when nothing is left of a body, and when a string could be JSON's text as well as what was parsed of it.
  */
 export function readBodyOf(request: IncomingMessage, parsed: unknown): ReadBody | undefined {
   if (!request.readableDidRead) return undefined;
+  const length = announcedLength(request);
+  if (length === 0) return { bytes: new Uint8Array(), contentType: undefined };
   const contentType = request.headers['content-type'] ?? '';
   const media = contentType.split(';', 1)[0]!.trim().toLowerCase();
   if (media.startsWith('multipart/')) {
@@ -37,13 +40,54 @@ export function readBodyOf(request: IncomingMessage, parsed: unknown): ReadBody 
     );
   }
   if (parsed instanceof Uint8Array) return { bytes: parsed, contentType: undefined };
-  if (parsed === undefined) return { bytes: new Uint8Array(), contentType: undefined };
-  if (isJson(media)) return inUtf8(JSON.stringify(parsed), contentType);
+  if (parsed === undefined) {
+    throw new TypeError(
+      `the body was read, and nothing of it was kept: mount the router before what reads it, or ${keepBytes}`,
+    );
+  }
+  if (isJson(media)) return inUtf8(jsonOf(parsed, length), contentType);
   if (typeof parsed === 'string') return textBody(parsed, contentType);
   if (media === 'application/x-www-form-urlencoded' && isObject(parsed)) {
     return inUtf8(new URLSearchParams(formPairs('', parsed)).toString(), contentType);
   }
   throw new ProblemError(415, 'the body was read as something that its Content-Type does not say');
+}
+
+const keepBytes = 'keep its bytes as `request.rawBody`';
+
+/** Bytes of a body as it came; undefined when that is not known, or it is not known of what was read. */
+function announcedLength({ headers }: IncomingMessage): number | undefined {
+  if (headers['transfer-encoding'] !== undefined) return undefined;
+  const length = Number(headers['content-length'] ?? 0);
+  return length > 0 && headers['content-encoding'] !== undefined ? undefined : length;
+}
+
+/**
+ * The JSON text of a body. A string may be that very text, which a parser for text has left as it is, or what a parser
+ * of JSON made of a text in quotation marks. The length tells: that of the text is the announced one, and quotation
+ * marks would have made it longer, as a byte order mark does, which some parsers drop.
+ */
+function jsonOf(parsed: unknown, length: number | undefined): string {
+  if (typeof parsed !== 'string') return JSON.stringify(parsed);
+  const more = length === undefined ? undefined : length - Buffer.byteLength(parsed);
+  if (more === 0) return parsed;
+  const sure = more !== undefined && more >= 2 && (more !== byteOrderMark || !isJsonText(parsed));
+  if (sure) return JSON.stringify(parsed);
+  throw new TypeError(
+    `a JSON body was read as a string, which may be its text or its value: mount the router before the parser, or ${keepBytes}`,
+  );
+}
+
+/** Bytes of U+FEFF in UTF-8. */
+const byteOrderMark = 3;
+
+function isJsonText(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isJson(media: string): boolean {

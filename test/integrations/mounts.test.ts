@@ -192,6 +192,68 @@ describe('express', () => {
     expect(response.status).toBe(415);
   });
 
+  it('leaves a JSON body as it is that a parser for text has read', async () => {
+    const app = express();
+    app.use(express.text({ type: '*/*' }), expressRouter(await routerTo('/*')));
+    const url = await served(app);
+    for (const body of ['{ "a" : 1 }', '"text"', '5', '{"caf\u00e9": "\u20ac"}', 'no JSON at all']) {
+      const got = await seen(url, post('application/json', body));
+      expect([Buffer.from(got.body, 'latin1').toString(), got.length]).toEqual([
+        body,
+        String(Buffer.byteLength(body)),
+      ]);
+    }
+  });
+
+  it('writes a JSON text in quotation marks again that was parsed', async () => {
+    const app = express();
+    app.use(express.json({ strict: false }), expressRouter(await routerTo('/*')));
+    const url = await served(app);
+    for (const body of ['"text"', '"a\\nb"', '"{\\"a\\":1}"', '5', 'null']) {
+      expect((await seen(url, post('application/json', body))).body).toBe(body);
+    }
+  });
+
+  it('refuses a JSON body of which nobody can say whether it was parsed', async () => {
+    const app = express();
+    const caught: unknown[] = [];
+    app.use(express.text({ type: '*/*' }), expressRouter(await routerTo('/*')));
+    app.use(((error, _request, response, _next) => {
+      caught.push(error);
+      response.status(500).end();
+    }) as express.ErrorRequestHandler);
+    const url = await served(app);
+    const chunked = { ...post('application/json', new Blob(['{"a":2}']).stream()), duplex: 'half' };
+    const unsure = [
+      chunked as RequestInit,
+      post('application/json', '\ufeff{"a":1}'),
+      post('application/json', gzipSync('{"a":1}'), { 'content-encoding': 'gzip' }),
+    ];
+    for (const request of unsure) expect((await fetch(url, request)).status).toBe(500);
+    expect(caught.map(String)).toEqual(unsure.map(() => expect.stringContaining('request.rawBody')));
+  });
+
+  it('refuses a body of which nothing is left, and takes none for none', async () => {
+    const app = express();
+    const caught: unknown[] = [];
+    app.use((request, _response, next) => void request.resume().on('end', () => next()));
+    app.use(expressRouter(await routerTo('/*')));
+    app.use(((error, _request, response, _next) => {
+      caught.push(error);
+      response.status(500).end();
+    }) as express.ErrorRequestHandler);
+    const url = await served(app);
+    expect((await fetch(url, post('text/plain', 'precious'))).status).toBe(500);
+    expect(String(caught[0])).toContain('mount the router before what reads it');
+    expect(await seen(url, post('text/plain', ''))).toMatchObject({ body: '' });
+    expect(await seen(url)).toMatchObject({ method: 'GET', body: '' });
+  });
+
+  it('an empty body stays empty, whatever a parser makes of it', async () => {
+    const got = await seen(await behindParsers(), post('application/json', ''));
+    expect([got.body, got.length]).toEqual(['', '0']);
+  });
+
   it('CVE-2026-55603: puts no multipart body together again', async () => {
     const app = express();
     const caught: unknown[] = [];
