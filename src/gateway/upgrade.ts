@@ -57,21 +57,24 @@ function switchingHead(call: UpstreamCall, protocol: string): string {
 /** Answers a key that an HTTP/2 client has not sent. */
 const onlyOverHttp1: ReadonlySet<string> = new Set(['sec-websocket-accept']);
 
-/** What a request asks to switch to; undefined when it asks for nothing, or for more than one thing. */
+/** HTTP/2, HTTP and TLS are never let through: requests inside such a tunnel would pass every guard unseen. */
+const hidesRequests = /\b(?:h2c?|http|tls)\b/i;
+
+/** What a request asks to switch to; undefined when it asks for nothing, for more than one thing, or for what may not be. */
 export function requestedProtocol(exchange: HttpExchange): string | undefined {
   const protocol = exchange.headers.get('upgrade');
-  return protocol !== undefined && /^[\w.\-/]+$/.test(protocol) ? protocol : undefined;
+  if (protocol === undefined || !/^[\w.\-/]+$/.test(protocol) || hidesRequests.test(protocol))
+    return undefined;
+  return protocol;
 }
 
 /**
- * Whether a request to switch protocols could be one for a tunnel. HTTP/2 never is: requests inside such a tunnel would
- * pass every guard unseen. And some clients ask for it on every request, bodies included, without counting on it.
+ * Whether a request to switch protocols could be one for a tunnel. HTTP/2 never is. And some clients ask for it on every
+ * request, bodies included, without counting on it.
  */
 export function couldBeTunnel({ method, headers }: IncomingMessage): boolean {
   const { upgrade = '', 'content-length': length = '0', 'transfer-encoding': coding } = headers;
-  return (
-    method === 'GET' && length === '0' && coding === undefined && !/\b(?:h2c?|http|tls)\b/i.test(upgrade)
-  );
+  return method === 'GET' && length === '0' && coding === undefined && !hidesRequests.test(upgrade);
 }
 
 /**

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import { RequestRouter } from '../../src/gateway/request-router.ts';
-import { closeAfterEach, onCleanup, registryOf, until } from './support.ts';
+import { closeAfterEach, listening, onCleanup, rawUpstream, registryOf, until } from './support.ts';
 
 closeAfterEach();
 
@@ -129,4 +129,26 @@ describe('WebSocket over HTTP/2 (RFC 8441)', () => {
     expect((await extendedConnect(url, '/plain')).status).toBe(501);
     expect((await extendedConnect(url, '/nowhere')).status).toBe(404);
   });
+
+  it.each(['h2c', 'H2C', 'HTTP/2.0', 'TLS/1.0'])(
+    'never carries %s: its requests would pass the guards unseen',
+    async (protocol) => {
+      const heads: string[] = [];
+      const upstream = await rawUpstream((socket) => {
+        socket.on('data', (chunk) => {
+          heads.push(chunk.toString('latin1'));
+          socket.write(`HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`);
+        });
+      });
+      const { url } = await listening(
+        {},
+        (router) => router.route('/chat', { url: upstream.url, upgrade: true }),
+        { http2: true },
+      );
+      const { status, stream } = await extendedConnect(url, '/chat', protocol);
+      expect(status).toBeGreaterThanOrEqual(400);
+      stream.destroy();
+      expect(heads.join('')).not.toMatch(/upgrade/i);
+    },
+  );
 });
