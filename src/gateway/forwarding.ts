@@ -100,6 +100,11 @@ interface Way {
 
 function send(way: Way, outbound: Outbound): Promise<Response | undefined> | undefined {
   const { context, exchange, route } = way;
+  // It may have left while its body was awaited.
+  if (exchange.gone !== undefined) {
+    context.refuse(exchange, exchange.gone);
+    return undefined;
+  }
   route.mirror?.copy(context.mirrors, outbound);
   if (!isShort(outbound)) return longWay(way, outbound);
   new ShortWay(context, exchange, outbound).begin(outbound.policy);

@@ -203,6 +203,11 @@ class Attempts {
     signal: AbortSignal | undefined,
   ): Promise<UpstreamCall> {
     for (let repeats = 0; ; repeats += 1) {
+      const { gone } = this.#outbound.client;
+      if (gone !== undefined) {
+        if (pick !== undefined) tell(pick, this.#outcomeOfFailure(signal));
+        throw gone;
+      }
       const attempt = new AwaitedAnswer();
       const call = this.#begin(origin, pick, attempt);
       try {

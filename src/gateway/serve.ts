@@ -128,6 +128,11 @@ async function guardedLater(
 ): Promise<void> {
   try {
     const response = await result;
+    const { gone } = exchange;
+    if (gone !== undefined) {
+      if (response instanceof Response) void response.body?.cancel(gone).catch(() => {});
+      throw gone;
+    }
     if (response instanceof Response) {
       await sendResponse(exchange, response, patienceOf(context, found.route));
     } else {
