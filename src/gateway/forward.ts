@@ -28,15 +28,25 @@ export interface UpstreamsOptions {
   readonly clock: Clock;
 }
 
+/** How long a connection may take to be made: as long as the call says for which it is made. */
+interface Connecting {
+  timeout: number;
+}
+
+/** How many limits of connecting are kept for one origin; routes have few, but may be replaced for ever. */
+const mostConnectors = 16;
+
 /** One connection, made again whenever it was closed, for one call at a time. Calls learn how many came before them. */
 class Lane extends Client implements UsedConnection {
   served = 0;
   readonly #owner: Upstream;
+  readonly #connecting: Connecting;
   #busy = false;
 
-  constructor(owner: Upstream, options: Client.Options) {
+  constructor(owner: Upstream, connecting: Connecting, options: Client.Options) {
     super(owner.origin, options);
     this.#owner = owner;
+    this.#connecting = connecting;
     const anew = (): void => {
       this.served = 0;
     };
@@ -46,6 +56,7 @@ class Lane extends Client implements UsedConnection {
   start(call: UpstreamCall): void {
     const { request } = call;
     this.#busy = true;
+    this.#connecting.timeout = request.timeouts.connect;
     call.connection = this;
     this.dispatch(
       {
@@ -84,18 +95,14 @@ export class Upstream {
   readonly #clientOptions: Client.Options;
   readonly #lanes: Set<Lane> = new Set();
   readonly #idle: Lane[] = [];
+  readonly #connectors: Map<number, ReturnType<typeof buildConnector>> = new Map();
   readonly #waiting: Set<UpstreamCall> = new Set();
   #closing = false;
 
-  constructor(origin: string, connectTimeout: number, options: UpstreamsOptions) {
+  constructor(origin: string, options: UpstreamsOptions) {
     this.origin = origin;
     this.#options = options;
     this.#clientOptions = {
-      connect: buildConnector({
-        ...options.tls,
-        lookup: checkedLookup(options.denied),
-        timeout: connectTimeout,
-      }),
       // Below the 5 seconds after which a Node server closes an idle connection.
       keepAliveTimeout: 4_000,
       headersTimeout: 0,
@@ -123,9 +130,23 @@ export class Upstream {
 
   #newLane(): Lane | undefined {
     if (this.#lanes.size >= this.#options.connections) return undefined;
-    const lane = new Lane(this, this.#clientOptions);
+    const connecting: Connecting = { timeout: 0 };
+    const lane = new Lane(this, connecting, {
+      ...this.#clientOptions,
+      connect: (target, done) => this.#connector(connecting.timeout)(target, done),
+    });
     this.#lanes.add(lane);
     return lane;
+  }
+
+  #connector(timeout: number): ReturnType<typeof buildConnector> {
+    const known = this.#connectors.get(timeout);
+    if (known !== undefined) return known;
+    const { tls, denied } = this.#options;
+    const connector = buildConnector({ ...tls, lookup: checkedLookup(denied), timeout });
+    if (this.#connectors.size >= mostConnectors) this.#connectors.clear();
+    this.#connectors.set(timeout, connector);
+    return connector;
   }
 
   /** A call has ended. */
@@ -182,7 +203,6 @@ export type Connections = Pick<Upstream, 'call' | 'close' | 'destroy'>;
 
 /** Connections to an origin that are made alike. */
 interface Kept {
-  readonly connectTimeout: number;
   readonly http2: boolean;
   readonly connections: Connections;
 }
@@ -202,7 +222,7 @@ export class Upstreams {
    * @param http2 whether to speak HTTP/2 there.
    * @throws UpstreamError when it is an address that may not be called.
    */
-  get(origin: string, connectTimeout: number, http2 = false): Connections {
+  get(origin: string, http2 = false): Connections {
     const kept = this.#byOrigin.get(origin);
     if (kept !== undefined) {
       // Only a map near its bound has to know the order of use.
@@ -212,20 +232,20 @@ export class Upstreams {
       }
       for (let index = 0; index < kept.length; index += 1) {
         const known = kept[index]!;
-        if (known.connectTimeout === connectTimeout && known.http2 === http2) return known.connections;
+        if (known.http2 === http2) return known.connections;
       }
     }
-    return this.#add(origin, connectTimeout, http2);
+    return this.#add(origin, http2);
   }
 
-  #add(origin: string, connectTimeout: number, http2: boolean): Connections {
+  #add(origin: string, http2: boolean): Connections {
     const { denied, origins } = this.#options;
     refuseAddress(origin, denied);
     const connections = http2
-      ? new Http2Upstream(origin, connectTimeout, { ...this.#options, lookup: checkedLookup(denied) })
-      : new Upstream(origin, connectTimeout, this.#options);
+      ? new Http2Upstream(origin, { ...this.#options, lookup: checkedLookup(denied) })
+      : new Upstream(origin, this.#options);
     const kept = this.#byOrigin.get(origin) ?? [];
-    kept.push({ connectTimeout, http2, connections });
+    kept.push({ http2, connections });
     this.#byOrigin.set(origin, kept);
     if (this.#byOrigin.size > origins) this.#evict();
     return connections;

@@ -48,13 +48,11 @@ export class Http2Upstream implements CallCounter {
   readonly origin: string;
   /** How many calls are under way. */
   active = 0;
-  readonly #connectTimeout: number;
   readonly #options: Http2UpstreamOptions;
   readonly #sessions: Set<Session> = new Set();
 
-  constructor(origin: string, connectTimeout: number, options: Http2UpstreamOptions) {
+  constructor(origin: string, options: Http2UpstreamOptions) {
     this.origin = origin;
-    this.#connectTimeout = connectTimeout;
     this.#options = options;
   }
 
@@ -64,7 +62,7 @@ export class Http2Upstream implements CallCounter {
    * @throws BulkheadFullError when as many requests wait as may wait.
    */
   call(request: UpstreamRequest, listener: CallListener): UpstreamCall {
-    const session = this.#choose();
+    const session = this.#choose(request.timeouts.connect);
     const { waiting } = this.#options;
     if (session.streams - roomOf(session) >= waiting) throw new BulkheadFullError(this.origin, waiting, 0);
     this.active += 1;
@@ -89,7 +87,7 @@ export class Http2Upstream implements CallCounter {
   }
 
   /** The connection with the fewest streams; another one when it has no room and there may be more. */
-  #choose(): Session {
+  #choose(connectTimeout: number): Session {
     let best: Session | undefined;
     for (const session of this.#sessions) {
       if (session.open && (best === undefined || session.streams < best.streams)) best = session;
@@ -100,16 +98,16 @@ export class Http2Upstream implements CallCounter {
     ) {
       return best;
     }
-    return this.#connect();
+    return this.#connect(connectTimeout);
   }
 
-  #connect(): Session {
+  #connect(connectTimeout: number): Session {
     const { lookup, tls } = this.#options;
     const session = connect(this.origin, { ...tls, lookup } as Parameters<typeof connect>[1]);
     const origin = new URL(this.origin);
     const entry: Session = { session, origin, connected: false, open: true, streams: 0, served: 0 };
     this.#sessions.add(entry);
-    const late = this.#limitConnecting(session);
+    const late = this.#limitConnecting(session, connectTimeout);
     const done = (): void => {
       entry.open = false;
       late?.cancel();
@@ -130,12 +128,12 @@ export class Http2Upstream implements CallCounter {
     return entry;
   }
 
-  #limitConnecting(session: ClientHttp2Session): Timer | undefined {
-    if (this.#connectTimeout === 0) return undefined;
+  #limitConnecting(session: ClientHttp2Session, timeout: number): Timer | undefined {
+    if (timeout === 0) return undefined;
     const late = Object.assign(new Error('the connection took too long'), {
       code: 'UND_ERR_CONNECT_TIMEOUT',
     });
-    return this.#options.clock.schedule(this.#connectTimeout, () => session.destroy(late));
+    return this.#options.clock.schedule(timeout, () => session.destroy(late));
   }
 }
 

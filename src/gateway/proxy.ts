@@ -226,8 +226,8 @@ class Attempts {
 
   #begin(origin: string, pick: ChosenInstance | undefined, listener: CallListener): UpstreamCall {
     try {
-      const { timeouts, http2 } = this.#outbound;
-      const upstream = this.#context.upstreams.get(origin, timeouts.connect, http2);
+      const { http2 } = this.#outbound;
+      const upstream = this.#context.upstreams.get(origin, http2);
       return upstream.call(this.#outbound, listener);
     } catch (error) {
       // Our own line being full says nothing about the instance.

@@ -114,10 +114,10 @@ export class ShortWay implements CallListener, RelayOwner {
   }
 
   #dispatch(): void {
-    const { target, timeouts, http2 } = this.#outbound;
+    const { target, http2 } = this.#outbound;
     try {
       const origin = this.#pick?.instance.url ?? target.origin ?? '';
-      const upstream = this.#context.proxy.upstreams.get(origin, timeouts.connect, http2);
+      const upstream = this.#context.proxy.upstreams.get(origin, http2);
       const call = upstream.call(this.#outbound, this);
       this.#exchange.call = call;
       if (this.#permit?.isProbe) this.#watchProbe(this.#permit, call);

@@ -48,6 +48,47 @@ describe('connections to an upstream', () => {
     expect([new Set(ports).size, connections]).toEqual([3, 3]);
   });
 
+  it('are bounded for an origin, whatever its routes and the ones before them say of connecting', async () => {
+    const held: ServerResponse[] = [];
+    const { url, server } = await upstream((_request, response) => void held.push(response));
+    let connections = 0;
+    server.on('connection', () => {
+      connections += 1;
+    });
+    const limits = { connections: 2, waiting: 20 };
+    const { router, url: front } = await listening({ limits }, (it) => it.route('/first', { url }));
+    const answers: Promise<Response>[] = [];
+    for (const connect of [100, 200, 300, 400]) {
+      router.replace(['/a', '/b'].map((pattern) => ({ pattern, url, timeouts: { connect: connect * 100 } })));
+      answers.push(fetch(`${front}/a`), fetch(`${front}/b`));
+      await until(() => held.length === 2);
+    }
+    for (let answered = 0; answered < answers.length; answered += 1) {
+      await until(() => held.length > 0);
+      expect(connections).toBeLessThanOrEqual(2);
+      held.shift()!.end();
+    }
+    expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(answers.map(() => 200));
+    expect(connections).toBe(2);
+  });
+
+  it('are made within the limit of the request for which they are made', async () => {
+    // Takes connections, and never says a word of TLS.
+    const silent = await rawUpstream((socket) => void socket.resume());
+    const url = silent.url.replace('http:', 'https:');
+    const { url: front } = await listening({}, (router) =>
+      router
+        .route('/patient', { url, timeouts: { connect: 0 } })
+        .route('/hasty', { url, timeouts: { connect: 20 } }),
+    );
+    let settled = false;
+    const over = (): void => {
+      settled = true;
+    };
+    fetch(`${front}/patient`).then(over, over);
+    expect([(await fetch(`${front}/hasty`)).status, settled]).toEqual([504, false]);
+  });
+
   it('a request whose client does not wait any longer leaves the line', async () => {
     const held: ServerResponse[] = [];
     const paths: (string | undefined)[] = [];
