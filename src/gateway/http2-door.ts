@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
+import type { Clock } from '../core/clock.ts';
 import type { IncomingHead } from './admit.ts';
 import type { Door, Ending, Upgradable } from './door.ts';
 import { mustFit, RequestHeaders } from './headers.ts';
@@ -77,6 +78,9 @@ function readPseudo(pseudo: Pseudo, name: string, value: string): void {
   else if (name === ':protocol') pseudo.protocol = value;
 }
 
+/** How long a request may take to arrive when its answer has not begun, in milliseconds: as long as over HTTP/1.1. */
+const requestTime = 300_000;
+
 /** A request over HTTP/2, and its answer. */
 export class Http2Door implements Door {
   readonly #stream: ServerHttp2Stream;
@@ -102,6 +106,15 @@ export class Http2Door implements Door {
     stream.on('trailers', (_fields: IncomingHttpHeaders, _flags: number, raw: readonly string[]) => {
       this.#received = trailerPairs(raw);
     });
+  }
+
+  /** Reset the stream when its request is not whole after five minutes; not once the answer has begun, which may last. */
+  limitRequest(clock: Clock): void {
+    const stream = this.#stream;
+    const timer = clock.schedule(requestTime, () => {
+      if (!this.#started && !stream.readableEnded) stream.close(constants.NGHTTP2_CANCEL);
+    });
+    stream.once('close', () => timer.cancel());
   }
 
   get started(): boolean {

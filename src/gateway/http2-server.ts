@@ -22,6 +22,9 @@ const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 /** How long a client may take to show which of the two it speaks, in milliseconds. */
 const sniffTime = 15_000;
 
+/** How long a connection without a stream stays open, in milliseconds: as long as one of HTTP/1.1 without a request. */
+const idleTime = 65_000;
+
 /** @param headerBytes the most bytes of a request's head. */
 function makeHttp2(handlers: Http2Handlers, headerBytes: number): Http2Server {
   const server = createServer({
@@ -35,7 +38,10 @@ function makeHttp2(handlers: Http2Handlers, headerBytes: number): Http2Server {
     streamResetBurst: 200,
     streamResetRate: 33,
   } as Parameters<typeof createServer>[0]);
-  server.on('session', handlers.onSession);
+  server.on('session', (session) => {
+    closeWhenIdle(session);
+    handlers.onSession(session);
+  });
   server.on('sessionError', ignore);
   server.on(
     'stream',
@@ -43,6 +49,22 @@ function makeHttp2(handlers: Http2Handlers, headerBytes: number): Http2Server {
       handlers.onStream(stream, raw ?? [], flags),
   );
   return server;
+}
+
+/** A head that is never finished opens no stream, and so its connection counts as idle. */
+function closeWhenIdle(session: ServerHttp2Session): void {
+  let streams = 0;
+  const closed = (): void => {
+    streams -= 1;
+  };
+  session.on('stream', (stream) => {
+    streams += 1;
+    stream.once('close', closed);
+  });
+  session.setTimeout(idleTime);
+  session.on('timeout', () => {
+    if (streams === 0) session.close();
+  });
 }
 
 /** Have a server for TLS also speak HTTP/2, with clients that ask for it by ALPN. */

@@ -275,9 +275,11 @@ export class RequestRouter implements AsyncDisposable {
   }
 
   readonly #serveStream: Http2Handlers['onStream'] = (stream, rawHeaders, flags) => {
-    const head = http2Head(stream, rawHeaders, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
+    const whole = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+    const head = http2Head(stream, rawHeaders, whole);
     const tunnel = head.headers.has('upgrade');
     const door = new Http2Door(stream, head.headers.has('expect'), tunnel);
+    if (!whole) door.limitRequest(this.#runtime.clock);
     this.#serve(door, head, tunnel ? door.upgradable : undefined);
   };
 
