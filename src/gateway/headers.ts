@@ -21,9 +21,14 @@ const none: ReadonlySet<string> = new Set();
 const validName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const validValue = /^[\t\x20-\x7e\x80-\xff]*$/;
 
+/** Whether the name and value can stand in a header. */
+export function fits(name: string, value: string): boolean {
+  return validName.test(name) && validValue.test(value);
+}
+
 /** @throws TypeError when the name or value could not stand in a header. */
 export function mustFit(name: string, value: string): void {
-  if (validName.test(name) && validValue.test(value)) return;
+  if (fits(name, value)) return;
   throw new TypeError(`the header ${JSON.stringify(name)} cannot have this name or value`);
 }
 

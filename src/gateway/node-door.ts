@@ -4,7 +4,7 @@ import type { TLSSocket } from 'node:tls';
 import type { IncomingHead } from './admit.ts';
 import { type BareConnection, closeAnswer, type OpenAnswer, openAnswer } from './client-connection.ts';
 import type { Door, Ending } from './door.ts';
-import { RequestHeaders } from './headers.ts';
+import { fits, RequestHeaders } from './headers.ts';
 
 /** How much of an unread request is read away after its answer, to keep the connection. */
 const drainedBytes = 1_048_576;
@@ -110,18 +110,17 @@ export class NodeDoor implements Door, OpenAnswer {
   }
 
   hint(headers: readonly string[]): void {
-    if (this.started || this.#request.httpVersion !== '1.1') return;
-    const hints: Record<string, string | string[]> = {};
+    const { socket } = this.#response;
+    // An answer that is not yet its connection's turn, or whose client takes nothing, does without.
+    if (this.started || socket === null || socket.writableNeedDrain) return;
+    if (this.#request.httpVersion !== '1.1') return;
+    let head = 'HTTP/1.1 103 Early Hints\r\n';
     for (let index = 0; index < headers.length; index += 2) {
-      const name = headers[index]!.toLowerCase();
-      const before = hints[name];
-      hints[name] = before === undefined ? headers[index + 1]! : [before, headers[index + 1]!].flat();
+      if (!fits(headers[index]!, headers[index + 1]!)) return;
+      head += `${headers[index]}: ${headers[index + 1]}\r\n`;
     }
-    try {
-      this.#response.writeEarlyHints(hints);
-    } catch {
-      // Hints that Node cannot pass on are left out; the answer itself does not depend on them.
-    }
+    // Node's own way takes only some of the links that are allowed, and nothing without a link.
+    socket.write(`${head}\r\n`, 'latin1');
   }
 
   begin(status: number, reason: string, headers: readonly string[]): void {

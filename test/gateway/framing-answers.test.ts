@@ -102,6 +102,41 @@ describe('framing, on raw sockets', () => {
     );
   });
 
+  it.each([
+    ['several links in one field', ['Link: </a.css>; rel=preload, </b.js>; rel=preload']],
+    ['a quoted parameter with a space', ['Link: </a>; rel="preload"; title="a, b"']],
+    ['two fields', ['Link: </a>; rel=preload', 'Link: </b>; rel=preload']],
+    ['no link', ['X-Progress: 1']],
+  ])('rule 10: passes 103 on with %s', async (_name, fields) => {
+    const { url } = await rawUpstream((socket) => {
+      socket.on('data', () => {
+        const dropped = ['Connection: x-own', 'X-Own: 1', 'Keep-Alive: timeout=3', 'Content-Length: 7'];
+        const head = ['HTTP/1.1 103 Early Hints', ...dropped, ...fields].join('\r\n');
+        socket.write(`${head}\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok`);
+      });
+    });
+    const { port } = await listening({}, (router) => router.route('/*', { url }));
+    const [hints, answer] = (await exchange(port, ['GET / HTTP/1.1', 'Host: a'])).split('\r\n\r\n');
+    expect(hints).toBe(['HTTP/1.1 103 Early Hints', ...fields].join('\r\n'));
+    expect(answer).toMatch(/^HTTP\/1\.1 200 OK/);
+  });
+
+  it('rule 10: passes a few 103 on, not a storm of them', async () => {
+    const one = `HTTP/1.1 103 Early Hints\r\nLink: </${'a'.repeat(4_000)}>; rel=preload\r\n\r\n`;
+    const { url } = await rawUpstream((socket) => {
+      socket.on('data', () => {
+        socket.write(one.repeat(500));
+        socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+      });
+    });
+    const { port } = await listening({}, (router) => router.route('/*', { url }));
+    const answer = await exchange(port, ['GET / HTTP/1.1', 'Host: a']);
+    expect(answer.endsWith('\r\n\r\nok')).toBe(true);
+    const passed = answer.split('HTTP/1.1 103').length - 1;
+    expect(passed).toBeGreaterThan(0);
+    expect(passed).toBeLessThanOrEqual(16);
+  });
+
   it('rule 11: trailers go on with a chunked answer', async () => {
     const { url } = await rawUpstream((socket) => {
       socket.on('data', () =>
