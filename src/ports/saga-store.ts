@@ -10,7 +10,8 @@
  * - **Durable.** When `create` or `update` resolve, the record survives whatever the store promises in `durability`.
  *   When they reject, the write may or may not have happened. Calls made at the same time may share one commit.
  * - **Requests** (signals, a cancel) are appended to a record by anybody, whoever holds it: they touch neither epoch nor
- *   version, and `update` never writes them. One id is appended once; nothing is appended to a saga that has ended.
+ *   version, and `update` never writes them. One id is appended once; nothing is appended to a saga that has ended. A
+ *   record has up to 1,000, and signals leave the last place to a cancel.
  *   Every answer of `update` says how many there are, so that whoever holds the saga hears of them.
  * - **Waiting.** A record written as `waiting` is held by nobody and becomes claimable at its `wakeAt`, or, without one,
  *   only by a request. A request makes a waiting record claimable at once; so does one that came unseen: when a record
@@ -197,13 +198,18 @@ export interface Written {
 }
 
 /**
- * What became of a request. `known`: this id was there already, whatever became of the saga since. `ended`: the saga is over. `full`: the record has as
- * many requests as it may have, 1,000. `unknown`: there is no such saga.
+ * What became of a request. `known`: this id was there already, whatever became of the saga since. `ended`: the saga is
+ * over. `full`: the record has as many requests as it may have. `unknown`: there is no such saga.
  */
 export type RequestOutcome = 'added' | 'known' | 'ended' | 'full' | 'unknown';
 
 /** The most requests that one record keeps. */
 export const maxSagaRequests = 1_000;
+
+/** How many requests a record may have before one of this type is `full`: signals leave the last place to a cancel. */
+export function sagaRequestLimit(type: SagaRequest['type']): number {
+  return type === 'cancel' ? maxSagaRequests : maxSagaRequests - 1;
+}
 
 /** Filters of {@link SagaStore.list}; all given must hold. */
 export interface SagaQuery {

@@ -149,10 +149,8 @@ export class RequestDesk {
     const outcome = await this.#worker.store.call('request', (store) => store.request(id, request));
     if (outcome === 'unknown') throw unknown(id);
     if (outcome === 'full') {
-      throw new InvalidPayloadError(
-        `the ${request.type} of saga ${id}`,
-        'the saga has 1,000 of them, and no more are kept',
-      );
+      const why = 'the saga has as many signals and cancels as it may have, and no more are kept';
+      throw new InvalidPayloadError(`the ${request.type} of saga ${id}`, why);
     }
     if (outcome === 'added') this.#worker.nudge(id);
     return outcome;

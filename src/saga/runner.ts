@@ -223,7 +223,7 @@ export class SagaRunner {
    * @throws InvalidOptionsError when it is no name of a wait, and when the saga waits for no signal of this name, if this
    * runner knows its definition.
    * @throws InvalidPayloadError when the payload is not JSON, is longer than `maxPayload` or not what is waited for, and
-   * when the saga has 1,000 requests already.
+   * when the saga has as many signals as it may have: 999, since the last of 1,000 places is for a cancel.
    * @throws StoreError when it may or may not be added; send it again with the same id. NotRunningError.
    */
   async signal(

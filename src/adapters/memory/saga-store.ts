@@ -4,7 +4,6 @@ import { type Runtime, resolveRuntime } from '../../core/runtime.ts';
 import {
   type ClaimRequest,
   type Lease,
-  maxSagaRequests,
   type NewSaga,
   type RequestOutcome,
   type SagaCount,
@@ -12,6 +11,7 @@ import {
   type SagaRecord,
   type SagaRequest,
   type SagaStore,
+  sagaRequestLimit,
   type Written,
 } from '../../ports/saga-store.ts';
 import { census, matcherOf, newestFirst } from '../internal/saga-query.ts';
@@ -85,7 +85,7 @@ class MemorySagaStore implements SagaStore {
     if (slot === undefined) return 'unknown';
     if (slot.requests.has(request.id)) return 'known';
     if (isEnded(slot.row.status)) return 'ended';
-    if (slot.requests.size >= maxSagaRequests) return 'full';
+    if (slot.requests.size >= sagaRequestLimit(request.type)) return 'full';
     slot.append(request.id, text);
     return 'added';
   }

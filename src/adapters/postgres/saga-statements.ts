@@ -1,5 +1,4 @@
 /** The statements of the store. Each operation is one, so that it is atomic over any pool and on any connection. */
-import { maxSagaRequests } from '../../ports/saga-store.ts';
 import type { SagaRow } from '../internal/saga-row.ts';
 import { dueAt, type SagaTables } from './saga-schema.ts';
 
@@ -138,7 +137,7 @@ function requestStatement({ sagas, requests }: SagaTables) {
     known AS (SELECT 1 FROM ${requests} WHERE saga_id = $1 AND request_id = $2),
     added AS (INSERT INTO ${requests} (saga_id, request_id, place, body)
       SELECT id, $2, request_count, $3 FROM target
-      WHERE status NOT IN ('completed', 'compensated', 'resolved') AND request_count < ${maxSagaRequests}
+      WHERE status NOT IN ('completed', 'compensated', 'resolved') AND request_count < $4::integer
         AND NOT EXISTS (SELECT FROM known)
       ON CONFLICT DO NOTHING RETURNING saga_id),
     woken AS (UPDATE ${sagas} AS s SET request_count = s.request_count + 1, woken = s.status = 'waiting',

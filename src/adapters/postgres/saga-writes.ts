@@ -6,7 +6,7 @@ import type {
   SagaRequest,
   Written,
 } from '../../ports/saga-store.ts';
-import { maxSagaRequests } from '../../ports/saga-store.ts';
+import { sagaRequestLimit } from '../../ports/saga-store.ts';
 import { GroupCommit, type PendingWrite } from '../internal/group-commit.ts';
 import {
   changeOf,
@@ -102,10 +102,10 @@ export class SagaWrites {
   }
 
   async request(id: string, request: SagaRequest): Promise<RequestOutcome> {
-    const body = encodeRequest(id, request);
+    const [body, limit] = [encodeRequest(id, request), sagaRequestLimit(request.type)];
     refuseNul({ 'the id of a request': request.id });
     if (id.includes('\0')) return 'unknown';
-    const [row] = await this.#connection.ask('request', [id, request.id, body]);
+    const [row] = await this.#connection.ask('request', [id, request.id, body, limit]);
     if (row === undefined) return 'unknown';
     const { status, request_count, known, added } = row as unknown as {
       readonly status: string;
@@ -117,7 +117,7 @@ export class SagaWrites {
     if (known) return 'known';
     if (isEnded(status)) return 'ended';
     // Where none of these holds, the same request was appended while this one waited for the row.
-    return request_count >= maxSagaRequests ? 'full' : 'known';
+    return request_count >= limit ? 'full' : 'known';
   }
 
   async #create(batch: readonly PendingWrite<NewRow, boolean>[]): Promise<void> {

@@ -88,7 +88,7 @@ if ended(status) then redis.call('ZADD', P .. 'ended', updated, id)
 elseif ended(before) then redis.call('ZREM', P .. 'ended', id) end
 return tonumber(count)`;
 
-/** ARGV: id, id of the request, the request, the most requests. Answers the outcome. */
+/** ARGV: id, id of the request, the request, how many requests there may be before it. Answers the outcome. */
 const request = `
 local id, name, body, most = unpack(ARGV)
 local key = P .. 'saga:' .. id

@@ -2,7 +2,6 @@ import { parseOptions, z } from '../../core/options.ts';
 import {
   type ClaimRequest,
   type Lease,
-  maxSagaRequests,
   type NewSaga,
   type RequestOutcome,
   type SagaCount,
@@ -10,6 +9,7 @@ import {
   type SagaRecord,
   type SagaRequest,
   type SagaStore,
+  sagaRequestLimit,
   type Written,
 } from '../../ports/saga-store.ts';
 import { shapeOf } from '../internal/saga-query.ts';
@@ -108,7 +108,8 @@ class RedisSagaStore implements SagaStore {
 
   async request(id: string, request: SagaRequest): Promise<RequestOutcome> {
     const body = encodeRequest(id, request);
-    const answer = await this.#commands.evaluate('request', id, request.id, body, String(maxSagaRequests));
+    const most = String(sagaRequestLimit(request.type));
+    const answer = await this.#commands.evaluate('request', id, request.id, body, most);
     return answer as RequestOutcome;
   }
 

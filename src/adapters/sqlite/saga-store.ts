@@ -1,17 +1,18 @@
 import type { Duration } from '../../core/duration.ts';
 import { durationOption, methodsOption, parseOptions, runtimeOption, z } from '../../core/options.ts';
 import { type Runtime, resolveRuntime } from '../../core/runtime.ts';
-import type {
-  ClaimRequest,
-  Lease,
-  NewSaga,
-  RequestOutcome,
-  SagaCount,
-  SagaQuery,
-  SagaRecord,
-  SagaRequest,
-  SagaStore,
-  Written,
+import {
+  type ClaimRequest,
+  type Lease,
+  type NewSaga,
+  type RequestOutcome,
+  type SagaCount,
+  type SagaQuery,
+  type SagaRecord,
+  type SagaRequest,
+  type SagaStore,
+  sagaRequestLimit,
+  type Written,
 } from '../../ports/saga-store.ts';
 import { changeOf, encodeRequest } from '../internal/saga-row.ts';
 import { SqliteConnection } from './connection.ts';
@@ -115,7 +116,8 @@ class SqliteSagaStore implements SagaStore {
   }
 
   async request(id: string, request: SagaRequest): Promise<RequestOutcome> {
-    return this.#writes.request({ id, requestId: request.id, body: encodeRequest(id, request) });
+    const [body, limit] = [encodeRequest(id, request), sagaRequestLimit(request.type)];
+    return this.#writes.request({ id, requestId: request.id, body, limit });
   }
 
   claim(request: ClaimRequest, lease: Lease): Promise<readonly SagaRecord[]> {

@@ -1,5 +1,4 @@
 import type { Lease, NewSaga, RequestOutcome, SagaRecord, Written } from '../../ports/saga-store.ts';
-import { maxSagaRequests } from '../../ports/saga-store.ts';
 import { GroupCommit, type PendingWrite } from '../internal/group-commit.ts';
 import {
   createdRecord,
@@ -35,6 +34,8 @@ export interface RowRequest {
   readonly id: string;
   readonly requestId: string;
   readonly body: string;
+  /** How many requests there may be before it. */
+  readonly limit: number;
 }
 
 type Operation = 'create' | 'update' | 'request';
@@ -130,7 +131,7 @@ export class SagaWrites {
     return unseen ? { requests: Number((unseen as CountRow).request_count) } : undefined;
   }
 
-  #request({ id, requestId, body }: RowRequest): RequestOutcome {
+  #request({ id, requestId, body, limit }: RowRequest): RequestOutcome {
     const { find, known, append, wake } = this.#sql;
     const found = this.#connection.prepare(find).get(id) as
       | (CountRow & { readonly status: string })
@@ -139,7 +140,7 @@ export class SagaWrites {
     if (this.#connection.prepare(known).get(id, requestId)) return 'known';
     if (isEnded(found.status)) return 'ended';
     const count = Number(found.request_count);
-    if (count >= maxSagaRequests) return 'full';
+    if (count >= limit) return 'full';
     this.#connection.prepare(append).run(id, requestId, count, body);
     this.#connection.prepare(wake).run(id);
     return 'added';

@@ -50,6 +50,11 @@ export function signal(id: string, payload: JsonValue = null): SagaRequest {
   return { id, type: 'signal', name: 'approval', payload, at: 1_000.5 };
 }
 
+/** A cancel. */
+export function cancel(id: string): SagaRequest {
+  return { id, type: 'cancel', reason: 'changed her mind', at: 1_001.5 };
+}
+
 /** The ids of records. */
 export function ids(records: readonly SagaRecord[]): string[] {
   return records.map((record) => record.id);

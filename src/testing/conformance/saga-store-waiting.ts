@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { maxSagaRequests } from '../../ports/saga-store.ts';
-import { all, ids, newSaga, type SagaStoreTests, signal } from './saga-store-harness.ts';
+import { all, cancel, ids, newSaga, type SagaStoreTests, signal } from './saga-store-harness.ts';
 
 /** Sagas with nothing to do for a while. */
 export const waiting: SagaStoreTests = {
@@ -127,14 +127,22 @@ export const requests: SagaStoreTests = {
     assert.equal(await store.request('parked', signal('r')), 'added');
   },
 
-  'appends no more than a record may have': async ({ store }, first) => {
+  'appends no more than a record may have, and keeps the last place for a cancel': async (
+    { store },
+    first,
+  ) => {
     await store.create(newSaga('a'), first);
-    const names = Array.from({ length: maxSagaRequests }, (_, n) => `r${n}`);
+    const names = Array.from({ length: maxSagaRequests - 1 }, (_, n) => `r${n}`);
     const outcomes = await Promise.all(names.map((id) => store.request('a', signal(id))));
     assert.ok(outcomes.every((outcome) => outcome === 'added'));
     assert.equal(await store.request('a', signal('more')), 'full');
     assert.equal(await store.request('a', signal('r7')), 'known');
-    assert.equal((await store.get('a'))?.requests?.length, maxSagaRequests);
+    assert.equal(await store.request('a', cancel('c')), 'added');
+    assert.equal(await store.request('a', cancel('d')), 'full');
+    assert.equal(await store.request('a', cancel('c')), 'known');
+    const { requests } = (await store.get('a'))!;
+    assert.equal(requests?.length, maxSagaRequests);
+    assert.deepEqual(requests.at(-1), cancel('c'));
   },
 
   'wakes what waits': async ({ store, now }, first, second) => {
