@@ -16,18 +16,42 @@ export function parseOptions<S extends z.ZodType>(owner: string, schema: S, inpu
   if (result.success) return result.data;
   throw new InvalidOptionsError(
     owner,
-    result.error.issues.flatMap((issue) => toIssues(issue, input)),
+    result.error.issues.flatMap((issue) => toIssues(issue, input, schema)),
   );
 }
 
-function toIssues(issue: z.core.$ZodIssue, input: unknown): OptionIssue[] {
+/** That there is no option of this name, and which ones there are; names that are not known are left out. */
+export function unknownOption(field: string, names: readonly string[]): OptionIssue {
+  const known = names.length === 0 ? 'no such option; check its spelling' : `one of ${names.join(', ')}`;
+  return { field, received: 'an unknown option', accepts: known };
+}
+
+/** What zod tells of a schema, as far as it is needed here. */
+interface Told {
+  readonly shape?: Readonly<Record<PropertyKey, unknown>>;
+  readonly element?: unknown;
+  readonly def?: { readonly innerType?: unknown; readonly in?: unknown };
+}
+
+/** The names that a schema knows at a place in it; none where that cannot be told. */
+function namesAt(schema: z.ZodType, path: readonly PropertyKey[]): readonly string[] {
+  let inner = unwrapped(schema);
+  for (const key of path) inner = unwrapped(inner.shape?.[key] ?? inner.element);
+  return Object.keys(inner.shape ?? {});
+}
+
+/** A schema without what is around it: a default, a check, a transformation. */
+function unwrapped(schema: unknown): Told {
+  const told = (schema ?? {}) as Told;
+  const inner = told.def?.innerType ?? told.def?.in;
+  return inner === undefined ? told : unwrapped(inner);
+}
+
+function toIssues(issue: z.core.$ZodIssue, input: unknown, schema: z.ZodType): OptionIssue[] {
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({
-      field: [...path, key].join('.'),
-      received: 'an unknown option',
-      accepts: 'no such option; check its spelling',
-    }));
+    const names = namesAt(schema, issue.path);
+    return issue.keys.map((key) => unknownOption([...path, key].join('.'), names));
   }
   const field = path.join('.') || 'options';
   return [{ field, received: describe(valueAt(input, issue.path), field), accepts: accepts(issue) }];

@@ -65,6 +65,10 @@ export class Entrance {
   async begin(saga: Saga, input: unknown, id: string | undefined, call: CallContext): Promise<BegunSaga> {
     const { worker, runtime, assertRunning } = this.#options;
     assertRunning();
+    if ((saga as Partial<Saga> | null | undefined)?.definition === undefined) {
+      const accepts = "a saga, made by saga('name', …)";
+      throw new InvalidOptionsError('SagaRunner', [{ field: 'saga', received: describe(saga), accepts }]);
+    }
     const { name } = saga;
     const definition = worker.definition({ saga: name, hash: saga.hash });
     if (definition === undefined) throw notGiven(name);

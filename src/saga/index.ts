@@ -8,6 +8,7 @@ export {
   setMarks,
 } from '../ports/barrier-decision.ts';
 export { type CallingContext, sagaCall } from './barrier.ts';
+export type { BeginOptions, SagaRunOptions } from './begin-options.ts';
 export {
   causationHeader,
   correlationHeader,
@@ -58,7 +59,7 @@ export type { PlannedStep, SagaPlan, StepKind, StepType } from './plan.ts';
 export type { PurgeOptions } from './queries.ts';
 export type { RepairOptions } from './repair.ts';
 export type { CancelOptions, SignalOptions, SignalOutcome } from './request-desk.ts';
-export { type BeginOptions, SagaRunner, type SagaRunOptions } from './runner.ts';
+export { SagaRunner } from './runner.ts';
 export type { SagaRetryOptions, SagaRunnerOptions } from './runner-options.ts';
 export { type RefuseOptions, refuse, type SagaOptions, saga } from './saga.ts';
 export type {

@@ -3,9 +3,9 @@ import { InvalidOptionsError, InvalidPayloadError, UnknownSagaError } from '../c
 import type { JsonValue } from '../core/json.ts';
 import { toJson } from '../core/json-copy.ts';
 import { describe, parseOptions, z } from '../core/options.ts';
-import type { RunOptions } from '../core/policy.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { RequestOutcome, SagaRecord, SagaRequest } from '../ports/saga-store.ts';
+import { LimitedOptions, type WaitLimits } from './begin-options.ts';
 import { checkedPayload } from './opening.ts';
 import { type SagaRunnerSettings, sagaIdOption } from './runner-options.ts';
 import { type CancelOutcome, cancelOutcome, pendingCancel } from './turning.ts';
@@ -27,8 +27,11 @@ export interface SignalOutcome {
   readonly outcome: 'added' | 'known' | 'ended';
 }
 
-/** Options of {@link SagaRunner.cancel}. `signal` and `timeout` end the waiting, not the cancel. */
-export interface CancelOptions extends Pick<RunOptions, 'signal' | 'timeout'> {
+/**
+ * Options of {@link SagaRunner.cancel}. `signal`, `timeout` and `deadline` end the waiting, not the cancel. The context of
+ * a step may be passed on among them.
+ */
+export interface CancelOptions extends WaitLimits {
   /** Why: it stands in the record, and every undo gets it. 1 to 2,000 characters. */
   readonly reason: string;
   /** Who says so. 1 to 200 characters. */
@@ -49,7 +52,8 @@ const signalName = z.string().regex(/^[\w.-]{1,1000}$/, {
   error: 'the name of a wait: 1 to 1,000 letters, digits, dots, dashes and underscores',
 });
 const namedSchema = z.object({ name: signalName });
-// A step may pass its context on among these, so there may be more.
+const cancelOptions = new LimitedOptions('SagaRunner.cancel', 'reason', 'by');
+// What else there is, is looked at by the others.
 const cancelSchema = z.object({
   reason: z.string().trim().min(1).max(2_000),
   by: z.string().trim().min(1).max(200).optional(),
@@ -112,7 +116,7 @@ export class RequestDesk {
   /** @throws What `SagaRunner.cancel` says. */
   async cancel(id: string, options: CancelOptions): Promise<CancelOutcome> {
     const { reason, by } = parseOptions('SagaRunner.cancel', cancelSchema, options);
-    const { signal, timeout } = options;
+    const limits = cancelOptions.limitsOf(options) ?? {};
     const record = await this.#get(id);
     const known = this.#outcome(record);
     if (known !== undefined) return known;
@@ -121,8 +125,7 @@ export class RequestDesk {
       const at = this.#runtime.clock.wallTime();
       await this.#request(id, { id: this.#runtime.id(), type: 'cancel', reason: said, at });
     }
-    const waiting = { ...(signal && { signal }), ...(timeout !== undefined && { timeout }) };
-    return enter(this.#runtime.clock, waiting, (context) =>
+    return enter(this.#runtime.clock, limits, (context) =>
       this.#untilStopped(context.signal, (until) => this.#decided(id, until)),
     );
   }

@@ -1,13 +1,15 @@
 import { enter, joinSignals } from '../core/abort.ts';
 import { abortController } from '../core/abort-controller.ts';
 import { currentCallContext } from '../core/ambient.ts';
-import { type Duration, milliseconds } from '../core/duration.ts';
+import type { Duration } from '../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
 import { NotRunningError, SagaCompensatedError, SagaParkedError, SagaResolvedError } from '../core/errors.ts';
 import { Lifecycle } from '../core/lifecycle.ts';
-import { type CallContext, type RunOptions, unlimitedCall } from '../core/policy.ts';
+import { durationOption, parseOptions, z } from '../core/options.ts';
+import { type CallContext, unlimitedCall } from '../core/policy.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
 import type { RepairAction, SagaQuery, SagaRecord } from '../ports/saga-store.ts';
+import { type BeginOptions, LimitedOptions, type SagaRunOptions } from './begin-options.ts';
 import { type BegunSaga, Entrance } from './entrance.ts';
 import type { Ending } from './execution.ts';
 import { isSettled } from './journal.ts';
@@ -28,29 +30,16 @@ import { type TimelineEntry, timeline } from './timeline.ts';
 import type { CancelOutcome } from './turning.ts';
 import { Worker } from './worker.ts';
 
-/** Options of {@link SagaRunner.begin}. `signal` and `timeout` end the waiting for room. */
-export interface BeginOptions extends Pick<RunOptions, 'signal' | 'timeout'> {
-  /**
-   * Names this piece of work: the same id with the same input never runs twice. 1 to 200 visible ASCII characters.
-   * Default: a new unique id.
-   */
-  readonly id?: string | undefined;
-}
-
-/** Options of {@link SagaRunner.run}. `signal` and `timeout` end the waiting, not the saga. */
-export interface SagaRunOptions extends BeginOptions {}
-
 type Settled = Ending & { readonly record: SagaRecord };
 
 function isSettledEnding(ending: Ending): ending is Settled {
   return ending.record !== undefined && isSettled(ending.record.status);
 }
 
-/** The limits that somebody gave, if any. */
-function limitsOf({ signal, timeout }: BeginOptions): RunOptions | undefined {
-  if (signal === undefined && timeout === undefined) return undefined;
-  return { ...(signal && { signal }), ...(timeout !== undefined && { timeout }) };
-}
+const runOptions = new LimitedOptions('SagaRunner.run', 'id');
+const beginOptions = new LimitedOptions('SagaRunner.begin', 'id');
+const noOptions: BeginOptions = {};
+const stopSchema = z.strictObject({ timeout: durationOption().default(10_000) });
 
 /** Where a saga may still have something to do. */
 const unfinished = ['running', 'waiting', 'compensating', 'parked'] as const;
@@ -113,7 +102,7 @@ export class SagaRunner {
   async run<Input, Results>(
     saga: Saga<Input, Results>,
     input: Input,
-    options: SagaRunOptions = {},
+    options: SagaRunOptions = noOptions,
   ): Promise<Results> {
     const { record, cause } = await this.#toTheEnd(saga, input, options);
     const reason = record.reason ?? 'no reason is recorded';
@@ -130,6 +119,7 @@ export class SagaRunner {
    * Begin a saga without waiting for its end: when this resolves, it is durable, and it will be executed. Waits while the
    * runner holds as many sagas as its `capacity` says.
    *
+   * @throws InvalidOptionsError naming the option.
    * @throws InvalidPayloadError when the input does not satisfy the schema, is not JSON or is longer than `maxPayload`.
    * @throws SagaConflictError when the id was used for another input or another saga.
    * @throws UnknownSagaError when the runner was not given this saga.
@@ -137,8 +127,8 @@ export class SagaRunner {
    * @throws NotRunningError before `start` and after `stop`.
    * @throws TimeoutError and the signal's reason; it may have begun then.
    */
-  async begin<Input>(saga: Saga<Input>, input: Input, options: BeginOptions = {}): Promise<BegunSaga> {
-    const limits = limitsOf(options);
+  async begin<Input>(saga: Saga<Input>, input: Input, options: BeginOptions = noOptions): Promise<BegunSaga> {
+    const limits = beginOptions.limitsOf(options);
     const begin = (call: CallContext): Promise<BegunSaga> =>
       this.#entrance.begin(saga, input, options.id, call);
     // Without limits of its own, what is begun for a request does not end with it.
@@ -147,7 +137,7 @@ export class SagaRunner {
 
   async #toTheEnd(saga: Saga, input: unknown, options: SagaRunOptions): Promise<Settled> {
     const { clock } = this.#runtime;
-    const limits = limitsOf(options);
+    const limits = runOptions.limitsOf(options);
     const begin = (call: CallContext): Promise<BegunSaga> =>
       this.#entrance.begin(saga, input, options.id, call);
     const end = async ({ id }: BegunSaga, call: CallContext): Promise<Settled> => {
@@ -324,9 +314,11 @@ export class SagaRunner {
    * Take over nothing more, let each saga finish and record the step it is at, and hand everything over so that other
    * runners go on at once. What has not ended by `timeout` (default 10 seconds) is aborted and left until the lease ends.
    * The store stays open.
+   *
+   * @throws InvalidOptionsError naming the option.
    */
   async stop(options: { readonly timeout?: Duration | undefined } = {}): Promise<void> {
-    const timeout = milliseconds(options.timeout ?? '10s', 'timeout');
+    const { timeout } = parseOptions('SagaRunner.stop', stopSchema, options);
     return this.#lifecycle.stop(async () => {
       await this.#worker.stop(timeout);
       this.#stopped.abort();

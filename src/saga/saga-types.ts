@@ -39,8 +39,8 @@ export interface SagaState<Input, Results> {
 }
 
 /**
- * What a step gets. May be passed as it is as options to any verb of the library (`signal`, `deadline`). Its `signal` is
- * made when it is read, and a copy by `{ ...context }` has none.
+ * What a step gets. May be passed as it is as options to any verb of the library that takes `signal` and `deadline`. Its
+ * `signal` is made when it is read, and a copy by `{ ...context }` has none.
  */
 export interface StepContext<Input, Results> extends CallContext, SagaState<Input, Results> {
   /** The saga's id. */

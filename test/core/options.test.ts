@@ -25,6 +25,8 @@ const schema = z.strictObject({
   runtime: runtimeOption(),
 });
 
+const names = Object.keys(schema.shape);
+
 function issuesOf(input: unknown): string[] {
   try {
     parseOptions('CircuitBreaker', schema, input);
@@ -50,10 +52,10 @@ describe('parseOptions', () => {
     [null, 'options: got null; accepts an object'],
     ['payments', 'options: got "payments"; accepts an object'],
     [{}, 'name: got nothing; accepts a string'],
-    [{ failureRat: 1 }, 'failureRat: got an unknown option; accepts no such option; check its spelling'],
+    [{ failureRat: 1 }, `failureRat: got an unknown option; accepts one of ${names.join(', ')}`],
     [
       { halfOpen: { permit: 1, permits: 1 } },
-      'halfOpen.permit: got an unknown option; accepts no such option; check its spelling',
+      'halfOpen.permit: got an unknown option; accepts one of permits',
     ],
     [{ failureRate: 0 }, 'failureRate: got 0; accepts > 0'],
     [{ failureRate: 2 }, 'failureRate: got 2; accepts ≤ 1'],

@@ -205,7 +205,7 @@ describe('holdfast/opossum', () => {
     ['abortController', new AbortController(), 'a signal of its own'],
     ['state', {}, 'exports and imports its state'],
     ['maxFailures', 3, 'errorThresholdPercentage'],
-    ['resetTimout', 1, 'check its spelling'],
+    ['resetTimout', 1, 'accepts one of '],
     ['timeout', -1, '≥ 0'],
   ])('refuses the option %s, and says what to do', (option, value, advice) => {
     const make = () => new CircuitBreaker(async () => 1, { [option]: value });
