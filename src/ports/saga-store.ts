@@ -23,7 +23,8 @@
  *   unless it is listed in `holding`: that heals a `create` or `claim` whose answer was lost on the way.
  * - **Poison.** `update` sets `claims` to 0: that is progress. A record that was claimed `maxClaims` times without any
  *   comes back from the next claim as `parked`, with the reason, and is parked for good. So does, from any claim, a row
- *   that cannot be decoded, its content untouched; `get` and `list` show it as `parked` and never throw for it. The
+ *   that cannot be decoded, its content untouched; `get` and `list` show it as `parked` and `undecodable`, and so does
+ *   `create` under its id; none of them throws for it. The
  *   `parkedAt` of a record that was parked like this says which way it was going and names no step.
  * - **Taking.** `take` takes one named record for a person's repair, whatever its status, its name and its hash, and
  *   raises its epoch. A record that is `running`, `compensating` or `waiting` under a live lease, the caller's own
@@ -145,6 +146,8 @@ export interface SagaRecord {
   readonly deadline?: number | undefined;
   /** While `waiting`: when it is due, by the wall clock, in milliseconds. */
   readonly wakeAt?: number | undefined;
+  /** Whether the stored record cannot be decoded: then `input` and `steps` are not what was stored. */
+  readonly undecodable?: true | undefined;
   /** Raised by each claim. */
   readonly epoch: number;
   /** Raised by each update. */

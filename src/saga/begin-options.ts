@@ -18,9 +18,6 @@ export interface BeginOptions extends Pick<RunOptions, 'signal' | 'timeout' | 'd
 /** Options of {@link SagaRunner.run}. `signal`, `timeout` and `deadline` end the waiting, not the saga. */
 export interface SagaRunOptions extends BeginOptions {}
 
-/** What ends a wait. */
-export type WaitLimits = Pick<RunOptions, 'signal' | 'timeout' | 'deadline'>;
-
 const limitNames = ['signal', 'timeout', 'deadline'] as const;
 
 /** What else a context has that is passed on: of a call, of a step, of an undo. */
@@ -40,7 +37,7 @@ export class LimitedOptions {
   }
 
   /** The limits that somebody gave, if any. @throws InvalidOptionsError naming the field. */
-  limitsOf(options: WaitLimits): RunOptions | undefined {
+  limitsOf(options: Pick<RunOptions, 'signal' | 'timeout' | 'deadline'>): RunOptions | undefined {
     this.#check(options);
     const { signal, timeout, deadline } = options;
     if (signal === undefined && timeout === undefined && deadline === undefined) return undefined;

@@ -53,6 +53,11 @@ function notGiven(saga: string): UnknownSagaError {
   );
 }
 
+/** Whether a record is of this saga and input. Of one that cannot be decoded nobody can say what its input was. */
+function isSame(record: SagaRecord, saga: string, input: JsonValue): boolean {
+  return record.saga === saga && (record.undecodable === true || isDeepStrictEqual(record.input, input));
+}
+
 /** Lets new sagas in: checks what they are started with, waits for room, and writes them down. */
 export class Entrance {
   readonly #options: EntranceOptions;
@@ -87,9 +92,7 @@ export class Entrance {
       { id: known, isNew: id === undefined },
       accepted,
     );
-    if (!created && (record.saga !== name || !isDeepStrictEqual(record.input, accepted))) {
-      throw new SagaConflictError(record.saga, known, name);
-    }
+    if (!created && !isSame(record, name, accepted)) throw new SagaConflictError(record.saga, known, name);
     return { id: known, created };
   }
 

@@ -3,9 +3,10 @@ import { InvalidOptionsError, InvalidPayloadError, UnknownSagaError } from '../c
 import type { JsonValue } from '../core/json.ts';
 import { toJson } from '../core/json-copy.ts';
 import { describe, parseOptions, z } from '../core/options.ts';
+import type { RunOptions } from '../core/policy.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { RequestOutcome, SagaRecord, SagaRequest } from '../ports/saga-store.ts';
-import { LimitedOptions, type WaitLimits } from './begin-options.ts';
+import { LimitedOptions } from './begin-options.ts';
 import { checkedPayload } from './opening.ts';
 import { type SagaRunnerSettings, sagaIdOption } from './runner-options.ts';
 import { type CancelOutcome, cancelOutcome, pendingCancel } from './turning.ts';
@@ -31,7 +32,7 @@ export interface SignalOutcome {
  * Options of {@link SagaRunner.cancel}. `signal`, `timeout` and `deadline` end the waiting, not the cancel. The context of
  * a step may be passed on among them.
  */
-export interface CancelOptions extends WaitLimits {
+export interface CancelOptions extends Pick<RunOptions, 'signal' | 'timeout' | 'deadline'> {
   /** Why: it stands in the record, and every undo gets it. 1 to 2,000 characters. */
   readonly reason: string;
   /** Who says so. 1 to 200 characters. */

@@ -177,7 +177,7 @@ export function decodeRow(row: SagaRow): { readonly record: SagaRecord; readonly
   } catch (error) {
     const reason = `the stored record cannot be decoded: ${messageOf(error)}`;
     return {
-      record: { ...recordWith(row, { status: 'parked', input: null, steps: [] }), reason },
+      record: { ...recordWith(row, { status: 'parked', input: null, steps: [] }), reason, undecodable: true },
       decoded: false,
     };
   }

@@ -17,7 +17,9 @@ export const poison: SagaStoreTests = {
     const read = await store.get('b');
     assert.equal(read?.status, 'parked');
     assert.match(read?.reason ?? '', /decode/);
-    assert.equal((await store.create(newSaga('b'), first)).record.status, 'parked');
+    assert.equal(read.undecodable, true);
+    const { created, record } = await store.create(newSaga('b'), first);
+    assert.deepEqual([created, record.status, record.undecodable], [false, 'parked', true]);
     await store.release(first.owner);
     const claimed = await store.claim(all(), second);
     assert.deepEqual(
