@@ -42,6 +42,10 @@ interface RepairFlags extends StoreFlags {
   readonly json?: boolean;
 }
 
+interface SkipFlags extends RepairFlags {
+  readonly step?: string;
+}
+
 interface CancelFlags extends RepairFlags {
   readonly wait?: Duration;
 }
@@ -59,7 +63,9 @@ export function addSagaCommand(program: Command, io: CliIo, done: (code: ExitCod
     saga.command(name).description(description).addOption(storeOption());
   addLooking(add, io);
   for (const [action, description] of Object.entries(repairs)) {
-    withReason(add(`${action} <ids...>`, description)).action(async (ids: string[], flags: RepairFlags) => {
+    const command = withReason(add(`${action} <ids...>`, description));
+    if (action === 'skip') command.option('--step <name>', skippedStep);
+    command.action(async (ids: string[], flags: SkipFlags) => {
       done(await repair(action as RepairAction, ids, flags, io));
     });
   }
@@ -81,6 +87,9 @@ const repairs: Readonly<Record<RepairAction, string>> = {
   skip: 'Let parked sagas go on as if the step, or the undo, at which they parked had happened.',
   resolve: 'Say that parked sagas were settled outside: nothing more is done or undone.',
 };
+
+const skippedStep =
+  'only what is parked at this step; needed at a pivot, of which it says that it did happen';
 
 function addLooking(add: (name: string, description: string) => Command, io: CliIo): void {
   add('list', 'List sagas, newest first.')
@@ -152,15 +161,16 @@ async function show(
 async function repair(
   action: RepairAction,
   ids: readonly string[],
-  flags: RepairFlags,
+  flags: SkipFlags,
   io: CliIo,
 ): Promise<ExitCode> {
   const by = flags.by ?? systemUser();
+  const why = { by, reason: flags.reason, ...(flags.step !== undefined && { step: flags.step }) };
   return withOperator(flags, io, false, async (operator) => {
     const repaired: SagaRecord[] = [];
     for (const id of ids) {
       try {
-        repaired.push(await operator[action](id, { by, reason: flags.reason }));
+        repaired.push(await operator[action](id, why));
         if (flags.json !== true) io.out(`${id}: ${repaired.at(-1)?.status}\n`);
       } catch (error) {
         if (error instanceof InvalidOptionsError) throw error;

@@ -21,7 +21,8 @@ export function sagaTable(records: readonly SagaRecord[]): string {
 export function sagaDetails(record: SagaRecord): string {
   const { parkedAt, reason, deadline, wakeAt } = record;
   const place = `${parkedAt?.operation === 'undo' ? 'the undo of ' : ''}${parkedAt?.step ?? 'no step'}`;
-  const skippable = parkedAt?.skippable === true ? 'can be skipped' : 'cannot be skipped';
+  const named = parkedAt?.pivot ? `, by who knows that it happened: --step ${parkedAt.step}` : '';
+  const skippable = parkedAt?.skippable === true ? `can be skipped${named}` : 'cannot be skipped';
   const facts: readonly (readonly [string, string | undefined])[] = [
     ['id', record.id],
     ['saga', `${record.saga}, version ${record.definitionVersion}, shape ${record.hash}`],

@@ -119,6 +119,8 @@ export interface ParkingPlace {
   readonly operation: 'do' | 'undo';
   /** Whether a person may go on as if it had happened. */
   readonly skippable: boolean;
+  /** Whether it is to do the pivot: skipping it says that it did happen, and has to name it. */
+  readonly pivot?: true | undefined;
 }
 
 /** Everything that is kept of one saga. */

@@ -57,7 +57,7 @@ export { type Inbox, type MemoryInboxOptions, memoryInbox } from './inbox.ts';
 export { type OperatorCancelOptions, SagaOperator, type SagaOperatorOptions } from './operator.ts';
 export type { PlannedStep, SagaPlan, StepKind, StepType } from './plan.ts';
 export type { PurgeOptions } from './queries.ts';
-export type { RepairOptions } from './repair.ts';
+export type { RepairOptions, SkipOptions } from './repair.ts';
 export type { CancelOptions, SignalOptions, SignalOutcome } from './request-desk.ts';
 export { SagaRunner } from './runner.ts';
 export type { SagaRetryOptions, SagaRunnerOptions } from './runner-options.ts';

@@ -2,7 +2,7 @@
 import type { JsonValue } from '../core/json.ts';
 import type { ParkingPlace, RepairRecord, SagaRecord, SagaStatus, StepRecord } from '../ports/saga-store.ts';
 import { decide } from './decide.ts';
-import type { SagaPlan } from './plan.ts';
+import type { PlannedStep, SagaPlan } from './plan.ts';
 
 /** What a step came to, without its time. */
 export type StepOutcome = Omit<StepRecord, 'at'>;
@@ -178,6 +178,16 @@ function skipped(steps: readonly StepRecord[], name: string, at: number): readon
   return changed(steps, name, (s) => ({ ...s, status: 'undone', skipped: true, undoneAt: at }));
 }
 
+/**
+ * Where a saga parks that does not get over a step on the way forward. What comes after the pivot may be passed over. So
+ * may a pivot that must not be tried again, by who knows that it happened; any other can be asked, by its key.
+ */
+export function doingPlace({ name, kind, once }: PlannedStep): ParkingPlace {
+  const isPivot = kind === 'pivot';
+  const skippable = kind === 'retriable' || (isPivot && once === true);
+  return { step: name, operation: 'do', skippable, ...(isPivot && { pivot: true as const }) };
+}
+
 const unstorable = 'the store does not take its error';
 
 /**
@@ -191,7 +201,7 @@ export function withoutUnstorable(plan: SagaPlan, entry: JournalEntry, why: stri
       const error = `its result cannot be stored: ${why}`;
       const step = plan.steps[plan.positions.get(name) ?? -1];
       if (step?.kind === 'compensatable') return { type: 'failed', step: name, error };
-      const place = { step: name, operation: 'do', skippable: step?.kind === 'retriable' } as const;
+      const place = step && doingPlace(step);
       return { type: 'parked', reason: `${name} was done, but ${error}`, place };
     }
     case 'refused':

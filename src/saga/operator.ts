@@ -6,7 +6,7 @@ import { durationOption, methodsOption, parseOptions, runtimeOption, z } from '.
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
 import type { RepairAction, SagaQuery, SagaRecord, SagaStore } from '../ports/saga-store.ts';
 import { parseQuery } from './queries.ts';
-import { parseBlame, parseRepair, type RepairOptions } from './repair.ts';
+import { parseBlame, parseRepair, type RepairOptions, type SkipOptions } from './repair.ts';
 import { RepairDesk } from './repair-desk.ts';
 import { StoreCalls } from './store-calls.ts';
 import { type TimelineEntry, timeline } from './timeline.ts';
@@ -105,7 +105,7 @@ export class SagaOperator {
   }
 
   /** Let it go on as if that step, or that undo, had happened, as `SagaRunner.skip` does. @throws What `retry` throws. */
-  skip(id: string, options: RepairOptions): Promise<SagaRecord> {
+  skip(id: string, options: SkipOptions): Promise<SagaRecord> {
     return this.#repair('skip', id, options);
   }
 
@@ -114,7 +114,7 @@ export class SagaOperator {
     return this.#repair('resolve', id, options);
   }
 
-  async #repair(action: RepairAction, id: string, options: RepairOptions): Promise<SagaRecord> {
+  async #repair(action: RepairAction, id: string, options: SkipOptions): Promise<SagaRecord> {
     const { after } = await this.#desk.repair(id, parseRepair(action, options));
     return after;
   }

@@ -14,7 +14,7 @@ import { type BegunSaga, Entrance } from './entrance.ts';
 import type { Ending } from './execution.ts';
 import { isSettled } from './journal.ts';
 import { type PurgeOptions, parsePurge, parseQuery } from './queries.ts';
-import { parseRepair, type RepairOptions } from './repair.ts';
+import { parseRepair, type RepairOptions, type SkipOptions } from './repair.ts';
 import {
   type CancelOptions,
   RequestDesk,
@@ -282,12 +282,14 @@ export class SagaRunner {
 
   /**
    * Go on as if the step after the pivot, or the undo, at which a saga parked had happened. Its record says `skipped`,
-   * and the step has no result: later steps, and whoever awaits the saga, get undefined for it.
+   * and the step has no result: later steps, and whoever awaits the saga, get undefined for it. A pivot that is done
+   * `once`, and is in doubt, is skipped by who knows that it did happen, and names it as `step`.
    *
-   * @throws SagaRepairError also when it parked at the pivot or before it and is not undoing.
+   * @throws SagaRepairError also when it parked at any other pivot, or before it and is not undoing, or at another step
+   * than the one that is named.
    * @throws What {@link SagaRunner.retry} throws.
    */
-  skip(id: string, options: RepairOptions): Promise<SagaRecord> {
+  skip(id: string, options: SkipOptions): Promise<SagaRecord> {
     return this.#repair('skip', id, options);
   }
 
@@ -300,7 +302,7 @@ export class SagaRunner {
     return this.#repair('resolve', id, options);
   }
 
-  async #repair(action: RepairAction, id: string, options: RepairOptions): Promise<SagaRecord> {
+  async #repair(action: RepairAction, id: string, options: SkipOptions): Promise<SagaRecord> {
     this.#lifecycle.assertRunning();
     return this.#worker.repair(id, parseRepair(action, options));
   }

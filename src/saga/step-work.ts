@@ -2,7 +2,7 @@ import { sleep } from '../core/clock.ts';
 import { messageOf } from '../core/holdfast-error.ts';
 import type { JsonValue } from '../core/json.ts';
 import { Attempts, type RoundResult } from './attempts.ts';
-import type { JournalEntry } from './journal.ts';
+import { doingPlace, type JournalEntry } from './journal.ts';
 import { type Failure, judgeStep, judgeUndo, type Verdict } from './judge.ts';
 import type { Task, TaskOutcome, WorkSurroundings } from './task.ts';
 
@@ -130,8 +130,7 @@ export function failedOutcome(
     return { entry: { type: verdict, step: name, error: message }, cause: error };
   }
   const times = rounds === 1 ? 'once' : `${rounds} times`;
-  const skippable = operation === 'undo' || kind === 'retriable';
-  const place = { step: name, operation, skippable } as const;
+  const place = operation === 'do' ? doingPlace(step) : { step: name, operation, skippable: true };
   const reason =
     operation === 'do'
       ? `${name} (${kind}) was tried ${times}: ${message}`

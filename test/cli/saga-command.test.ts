@@ -97,6 +97,34 @@ describe('holdfast saga', () => {
     });
   });
 
+  it('passes over a pivot that is done once by its name only', async () => {
+    const database = openSqlite(file);
+    const transfer = saga('transfer', { input: z.object({}) }).pivot(
+      'pay',
+      () => {
+        throw new Error('reset');
+      },
+      { once: true },
+    );
+    const sagas = await new SagaRunner({ store: sqliteSagaStore({ database }), sagas: [transfer] }).start();
+    await sagas.run(transfer, {}, { id: 't' }).catch(() => {});
+    await sagas.stop();
+    database.close();
+    expect((await run('show', 't', '--store', address)).out).toMatch(
+      /parked at +pay, can be skipped, by who knows that it happened: --step pay\n/,
+    );
+    const skip = ['skip', 't', '--store', address, '--reason', 'the bank shows it', '--by', 'ann'];
+    expect(await run(...skip)).toMatchObject({
+      code: 1,
+      error: expect.stringContaining("by its name, step: 'pay'"),
+    });
+    expect(await run(...skip, '--step', 'refund')).toMatchObject({
+      code: 1,
+      error: expect.stringContaining('it is parked at pay, not at refund'),
+    });
+    expect(await run(...skip, '--step', 'pay')).toMatchObject({ code: 0, out: 't: running\n' });
+  });
+
   it('draws one, by the definitions of a module', async () => {
     await stocked();
     const module = join(directory, 'sagas.mjs');

@@ -104,7 +104,7 @@ describe('an operator who resolves', () => {
     const other = saga('other', { input: z.object({}) }).pivot('x', () => 1);
     const sagas = await runner({ sagas: [other] });
     expect(await sagas.resolve('a', ann)).toMatchObject({ status: 'resolved' });
-    await expect(sagas.skip('b', ann)).rejects.toThrow('turns on whether pay was done');
+    await expect(sagas.skip('b', ann)).rejects.toThrow('whether the pivot pay happened decides everything');
     expect(await sagas.retry('c', ann)).toMatchObject({ status: 'running' });
     await runtime.clock.advance(5_000);
     expect(log).toEqual([]);

@@ -18,6 +18,12 @@ const misfit = {
   to: 'if (decided !== undefined && unit.length > 99) return',
 };
 
+const unnamed = {
+  file: 'saga/repair.ts',
+  from: 'pivot && named === undefined',
+  to: 'pivot && named === null',
+};
+
 /** Mistakes that engines of this kind really make. The simulation must find every one. */
 export const mutants: readonly Mutant[] = [
   mutant(
@@ -141,7 +147,18 @@ export const mutants: readonly Mutant[] = [
     "return { status: 'compensating', reason: first",
     "return { status: 'running', reason: first",
   ),
-  mutant('an operator skips a pivot in doubt', 'saga/repair.ts', '? parkedAt.skippable :', '? true :'),
+  {
+    name: 'an operator skips a pivot in doubt',
+    changes: [
+      {
+        file: 'saga/journal.ts',
+        from: "kind === 'retriable' || (isPivot && once === true)",
+        to: 'true',
+      },
+      unnamed,
+    ],
+  },
+  { name: 'whoever skips all that is parked says that a pivot happened', changes: [unnamed] },
   mutant(
     'a repair forgets those before it',
     'saga/journal.ts',

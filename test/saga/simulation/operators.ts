@@ -24,7 +24,11 @@ function repair(world: World, clients: Clients, book: SagaBook): void {
   const wait = world.places.get(step)?.type === 'wait';
   if (wait && roll < 0.5) void clients.signal(book, step, repairs.length + 10);
   const done =
-    roll < 0.5 ? runner.retry(id, why) : roll < 0.9 ? runner.skip(id, why) : runner.resolve(id, why);
+    roll < 0.5
+      ? runner.retry(id, why)
+      : roll < 0.9
+        ? runner.skip(id, { ...why, ...nameOf(world, book) })
+        : runner.resolve(id, why);
   const told = done.then(
     ({ status }) => world.count(`operator: ${status}`),
     (error) => world.count(`operator: ${error?.name}`),
@@ -33,6 +37,17 @@ function repair(world: World, clients: Clients, book: SagaBook): void {
   void process.hear(told).then(() => {
     world.pending -= 1;
   });
+}
+
+/**
+ * Some name the step that they pass over, and some do not. A pivot is named by who has seen that it happened, and by
+ * nobody else: whoever passes over many in one go does not.
+ */
+function nameOf(world: World, book: SagaBook): { readonly step?: string | undefined } {
+  const step = book.record?.parkedAt?.step;
+  const place = world.places.get(step ?? '');
+  const mayName = place?.kind === 'pivot' ? book.applied[place.index]! > 0 : world.random() < 0.5;
+  return mayName ? { step } : {};
 }
 
 /**

@@ -225,10 +225,12 @@ export class Witness implements StoreWitness {
     }
   }
 
-  /** Only what comes after the pivot, or was to be undone, may be passed over. */
+  /** Only what comes after the pivot, or was to be undone, may be passed over; and a pivot that happened, if it was named. */
   #witnessSkip(book: SagaBook, { name, status }: StepRecord): void {
-    const { index, kind } = this.#world.places.get(name)!;
-    const honest = status === 'done' ? kind === 'retriable' : kind === 'compensatable';
+    const { index, kind, once } = this.#world.places.get(name)!;
+    const happened = kind === 'pivot' && once && book.applied[index]! > 0;
+    const honest = status === 'done' ? kind === 'retriable' || happened : kind === 'compensatable';
+    if (happened) this.#world.count('operator: the pivot happened');
     if (!honest) this.#world.books.breach(book, `step ${name} is skipped as ${status}`);
     book.skipped[index] = 1;
   }
