@@ -175,6 +175,7 @@ export type {
   SagaBarrier,
 } from './ports/saga-barrier.ts';
 export type {
+  ClaimedSaga,
   ClaimRequest,
   Lease,
   NewSaga,

@@ -18,8 +18,8 @@
  *   is written as `waiting` with fewer `requests` than are stored, it is claimable at once.
  * - **Claims.** `claim` takes up to `limitEach` records of each definition given that are `running`, `compensating` or
  *   waiting and due, and that no live owner holds, whatever is due longest first: a waiting record since its `wakeAt`,
- *   any other, and one that a request woke, since its `createdAt`, which a clock that is ahead does not put off. Each comes with its epoch raised and one more in
- *   `claims`. A record is held while its owner's lease is not expired. What the caller's own lease holds comes back too
+ *   any other, and one that a request woke, since its `createdAt`, which a clock that is ahead does not put off. Each comes with its epoch raised, one more in
+ *   `claims`, and `claimedAt`: the time by which it was due, whatever the caller's clock says. A record is held while its owner's lease is not expired. What the caller's own lease holds comes back too
  *   unless it is listed in `holding`: that heals a `create` or `claim` whose answer was lost on the way.
  * - **Poison.** `update` sets `claims` to 0: that is progress. A record that was claimed `maxClaims` times without any
  *   comes back from the next claim as `parked`, with the reason, and is parked for good. So does, from any claim, a row
@@ -184,6 +184,12 @@ export interface Lease {
   readonly ttl: number;
 }
 
+/** A record that a claim gave out. */
+export interface ClaimedSaga extends SagaRecord {
+  /** When that was, by the store's clock: wall time, in milliseconds. */
+  readonly claimedAt: number;
+}
+
 /** What {@link SagaStore.claim} is asked for. */
 export interface ClaimRequest {
   /** What the caller can run. Records of any other name or hash are left for others. */
@@ -263,7 +269,7 @@ export interface SagaStore {
   /** Append a request. @throws InvalidPayloadError when the store will never take it. */
   request(id: string, request: SagaRequest): Promise<RequestOutcome>;
   /** Take over records that nobody holds. */
-  claim(request: ClaimRequest, lease: Lease): Promise<readonly SagaRecord[]>;
+  claim(request: ClaimRequest, lease: Lease): Promise<readonly ClaimedSaga[]>;
   /**
    * Take over one record; undefined when there is none of this id or somebody holds it. See taking above.
    *

@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { Emitter } from '../core/emitter.ts';
-import type { Lease, SagaCount, SagaRecord } from '../ports/saga-store.ts';
+import type { ClaimedSaga, Lease, SagaCount, SagaRecord } from '../ports/saga-store.ts';
 import type { SagaRunnerSettings } from './runner-options.ts';
 import type { SagaEvents } from './saga-events.ts';
 import type { StoreCalls } from './store-calls.ts';
@@ -18,7 +18,7 @@ export interface ClaimsOptions {
   readonly holding: () => readonly string[];
   readonly knows: (shape: Pick<SagaRecord, 'saga' | 'hash'>) => boolean;
   readonly confirm: (sentAt: number) => void;
-  readonly take: (record: SagaRecord) => void;
+  readonly take: (record: ClaimedSaga) => void;
 }
 
 /** How often to look for sagas that nobody here knows, in milliseconds. */

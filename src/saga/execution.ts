@@ -106,9 +106,8 @@ export class Execution {
   }
 
   #turns(action: Action): boolean {
-    const { record, inherited } = this.#writer;
+    const { record, inherited, now } = this.#writer;
     if (record.deadline === undefined && record.requests === undefined) return false;
-    const now = this.#shared.clock.wallTime();
     return turnAt(this.#definition.plan, record, action, { now, inherited }) !== undefined;
   }
 

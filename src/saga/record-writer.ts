@@ -1,7 +1,7 @@
 import { sleep } from '../core/clock.ts';
 import { InvalidPayloadError } from '../core/errors.ts';
 import { messageOf } from '../core/holdfast-error.ts';
-import type { SagaRecord, SagaRequest } from '../ports/saga-store.ts';
+import type { ClaimedSaga, SagaRecord, SagaRequest } from '../ports/saga-store.ts';
 import { announce } from './announce.ts';
 import { decide } from './decide.ts';
 import type { Halt } from './halt.ts';
@@ -21,7 +21,7 @@ export interface ExecutionSurroundings extends WorkSurroundings {
 /** A saga to execute. */
 export interface ExecutionOptions {
   readonly definition: SagaDefinition;
-  readonly record: SagaRecord;
+  readonly record: SagaRecord | ClaimedSaga;
   /** Whether it was claimed, and not just begun: then its next step is in doubt from the start. */
   readonly inherited: boolean;
   readonly shared: ExecutionSurroundings;
@@ -35,6 +35,11 @@ interface Change extends Advance {
 }
 
 type Mutable = { -readonly [K in keyof SagaRecord]: SagaRecord[K] };
+
+/** A claimed record as it was written. */
+function unclaimed({ claimedAt: _, ...record }: ClaimedSaga): SagaRecord {
+  return record;
+}
 
 const isOurs = Promise.resolve(true);
 const isLost = Promise.resolve(false);
@@ -54,17 +59,26 @@ export class RecordWriter {
   #inherited: boolean;
   #hasNews = false;
   #cause: unknown;
+  /** The latest time by the store's clock that is known here: what is due by it is due, though this clock may lag. */
+  readonly #storeTime: number;
   /** The group whose members are under way: until all have ended nothing goes on, and nothing turns back. */
   group: string | undefined;
 
   constructor({ definition, record, inherited, shared }: ExecutionOptions, halt: Halt) {
     this.#definition = definition;
-    this.#record = record;
-    this.#durable = record;
+    const known = 'claimedAt' in record ? unclaimed(record) : record;
+    this.#storeTime = 'claimedAt' in record ? record.claimedAt : 0;
+    this.#record = known;
+    this.#durable = known;
     // While it waits nobody begins anything.
     this.#inherited = inherited && record.status !== 'waiting';
     this.#shared = shared;
     this.#halt = halt;
+  }
+
+  /** Wall time, in milliseconds. */
+  get now(): number {
+    return Math.max(this.#shared.clock.wallTime(), this.#storeTime);
   }
 
   get record(): SagaRecord {
@@ -115,22 +129,21 @@ export class RecordWriter {
   async flush(): Promise<void> {
     if (this.#halt.aborted || this.#unwritten.length === 0) return;
     const own = [{ type: 'flushed' } as const];
-    const record = fold(this.#definition.plan, this.#record, own[0]!, this.#shared.clock.wallTime());
+    const record = fold(this.#definition.plan, this.#record, own[0]!, this.now);
     await this.#write({ record, entries: own, own });
   }
 
   #advance(record: SagaRecord, inherited: boolean): Promise<Advance> {
-    const { maxPayload, clock, emitter } = this.#shared;
+    const { maxPayload, emitter } = this.#shared;
     const { id, saga } = record;
     const onMisfit = (signal: string, request: SagaRequest, error: string): void =>
       emitter.emit('signalIgnored', { id, saga, signal, request: request.id, error });
-    const now = clock.wallTime();
-    return advance(this.#definition, record, { now, inherited, maxPayload, onMisfit });
+    return advance(this.#definition, record, { now: this.now, inherited, maxPayload, onMisfit });
   }
 
   #changeBy(from: SagaRecord, own: readonly JournalEntry[], cause: unknown): Change | Promise<Change> {
     const { plan } = this.#definition;
-    const now = this.#shared.clock.wallTime();
+    const { now } = this;
     let record = from;
     for (const entry of own) record = fold(plan, record, entry, now);
     const { status, deadline, requests } = record;

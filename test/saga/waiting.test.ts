@@ -54,6 +54,35 @@ describe('a delay', () => {
     expect(clock.pending).toBe(0);
   });
 
+  it('ends by the time of the store, whatever the clock of the worker says', async () => {
+    const stage = new ScriptStage();
+    const { clock } = stage.runtime;
+    const shape = saga('order', { input: Input, deadline: '3h' })
+      .delay('cool-off', '1h')
+      .step('hold', stage.do('hold'), stage.undo('hold'))
+      .waitFor('approval', { onTimeout: 'turn-back' })
+      .pivot('pay', stage.do('pay'));
+    const first = await stage.runner([shape]);
+    await first.begin(shape, {}, { id: 's' });
+    await first.stop();
+    const lagging = {
+      now: () => clock.now(),
+      wallTime: () => clock.wallTime() - 24 * hour,
+      schedule: clock.schedule.bind(clock),
+    };
+    const late = await stage.runner([shape], { runtime: { ...stage.runtime, clock: lagging } });
+    await clock.advance(hour + 5_000);
+    expect(stage.log).toEqual(['hold']);
+    expect(await stage.record('s')).toMatchObject({ status: 'waiting' });
+    expect(stage.writes).toEqual(['create', 'running', 'waiting']);
+    // What ends it is the saga's deadline.
+    await clock.advance(2 * hour);
+    expect(stage.log).toEqual(['hold', 'undo hold']);
+    expect(await stage.record('s')).toMatchObject({ status: 'compensated' });
+    expect(stage.writes).toHaveLength(5);
+    await late.stop();
+  });
+
   it('that is over already takes no write of its own, and one that is none parks', async () => {
     const stage = new ScriptStage();
     const shape = saga('order', { input: Input })

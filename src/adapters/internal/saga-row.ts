@@ -3,6 +3,7 @@ import { InvalidPayloadError } from '../../core/errors.ts';
 import { messageOf } from '../../core/holdfast-error.ts';
 import { isPlainObject, type JsonValue, parseJson, stringifyJson } from '../../core/json.ts';
 import type {
+  ClaimedSaga,
   NewSaga,
   ParkingPlace,
   RepairAction,
@@ -137,7 +138,7 @@ function encodePlace({ id, parkedAt }: Pick<SagaRecord, 'id' | 'parkedAt'>): str
 /** What a claim makes of a row, and the record that it gives out. */
 export interface ClaimedRow {
   readonly row: SagaRow;
-  readonly record: SagaRecord;
+  readonly record: ClaimedSaga;
   /** Whether it is parked for good, since no worker would get any further with it. */
   readonly parked: boolean;
 }
@@ -150,7 +151,9 @@ export function claimedRow(before: SagaRow, maxClaims: number, now: number): Cla
 /** A row whose claim is counted already. */
 export function judgedRow(row: SagaRow, maxClaims: number, now: number): ClaimedRow {
   const { record, decoded } = decodeRow(row);
-  if (decoded && row.claims <= maxClaims) return { row, record, parked: false };
+  const claimed = { claimedAt: now };
+  if (decoded && row.claims <= maxClaims)
+    return { row, record: Object.assign(record, claimed), parked: false };
   const reason = decoded
     ? `it was claimed ${maxClaims} times and nobody got any further with it`
     : record.reason!;
@@ -159,7 +162,7 @@ export function judgedRow(row: SagaRow, maxClaims: number, now: number): Claimed
     skippable: false,
   };
   const parked = { ...row, status: 'parked', reason, parked_at: JSON.stringify(parkedAt), updated_at: now };
-  return { row: parked, record: decodeRow(parked).record, parked: true };
+  return { row: parked, record: Object.assign(decodeRow(parked).record, claimed), parked: true };
 }
 
 /** The record of a row that is to be written again. @throws InvalidPayloadError when it cannot be decoded. */

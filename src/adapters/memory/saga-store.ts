@@ -2,6 +2,7 @@ import type { Clock } from '../../core/clock.ts';
 import { parseOptions, runtimeOption, z } from '../../core/options.ts';
 import { type Runtime, resolveRuntime } from '../../core/runtime.ts';
 import {
+  type ClaimedSaga,
   type ClaimRequest,
   type Lease,
   type NewSaga,
@@ -90,12 +91,12 @@ class MemorySagaStore implements SagaStore {
     return 'added';
   }
 
-  async claim(request: ClaimRequest, lease: Lease): Promise<readonly SagaRecord[]> {
+  async claim(request: ClaimRequest, lease: Lease): Promise<readonly ClaimedSaga[]> {
     const now = this.#clock.wallTime();
     const holding = new Set(request.holding);
     const isFree = (slot: SagaSlot): boolean =>
       slot.owner === lease.owner ? !holding.has(slot.row.id) : !this.#isAlive(slot.owner);
-    const claimed: SagaRecord[] = [];
+    const claimed: ClaimedSaga[] = [];
     for (const shelf of new Set(request.definitions.map((definition) => this.#shelfOf(definition)))) {
       for (const slot of shelf.due(now, isFree).slice(0, request.limitEach)) {
         const { row, record } = claimedRow(slot.stored, request.maxClaims, now);

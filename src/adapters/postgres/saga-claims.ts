@@ -1,4 +1,4 @@
-import type { ClaimRequest, Lease, SagaRecord } from '../../ports/saga-store.ts';
+import type { ClaimedSaga, ClaimRequest, Lease, SagaRecord } from '../../ports/saga-store.ts';
 import { shapeOf } from '../internal/saga-query.ts';
 import { decodeForRepair, judgedRow, type SagaRow } from '../internal/saga-row.ts';
 import { arrayLiteral, refuseNul } from './client.ts';
@@ -17,7 +17,7 @@ export class SagaClaims {
     this.#leases = leases;
   }
 
-  async claim(request: ClaimRequest, { owner, ttl }: Lease): Promise<readonly SagaRecord[]> {
+  async claim(request: ClaimRequest, { owner, ttl }: Lease): Promise<readonly ClaimedSaga[]> {
     refuseNul({ owner });
     const shapes = [...new Map(request.definitions.map((shape) => [shapeOf(shape), shape])).values()];
     await this.#connection.ask('extend', [owner, ttl]);
@@ -35,7 +35,7 @@ export class SagaClaims {
   }
 
   /** Park what no worker would get further with. Until then it is claimed; should this fail, the next claim does it. */
-  async #judge(answer: ClaimedAnswer, maxClaims: number): Promise<SagaRecord | undefined> {
+  async #judge(answer: ClaimedAnswer, maxClaims: number): Promise<ClaimedSaga | undefined> {
     const { row, record, parked } = judgedRow(answer, maxClaims, answer.claimed_at);
     if (!parked) return record;
     const { id, epoch, reason, parked_at, updated_at } = row;

@@ -2,6 +2,7 @@ import { StoreError } from '../../core/errors.ts';
 import { methodsOption, parseOptions, runtimeOption, z } from '../../core/options.ts';
 import { type Runtime, resolveRuntime } from '../../core/runtime.ts';
 import type {
+  ClaimedSaga,
   ClaimRequest,
   Lease,
   NewSaga,
@@ -154,7 +155,7 @@ class SagaStoreInPostgres implements PostgresSagaStore {
     return this.#writes.request(id, request);
   }
 
-  claim(request: ClaimRequest, lease: Lease): Promise<readonly SagaRecord[]> {
+  claim(request: ClaimRequest, lease: Lease): Promise<readonly ClaimedSaga[]> {
     return this.#claims.claim(request, lease);
   }
 

@@ -1,5 +1,6 @@
 import { parseOptions, z } from '../../core/options.ts';
 import {
+  type ClaimedSaga,
   type ClaimRequest,
   type Lease,
   type NewSaga,
@@ -113,7 +114,7 @@ class RedisSagaStore implements SagaStore {
     return answer as RequestOutcome;
   }
 
-  async claim(request: ClaimRequest, { owner, ttl }: Lease): Promise<readonly SagaRecord[]> {
+  async claim(request: ClaimRequest, { owner, ttl }: Lease): Promise<readonly ClaimedSaga[]> {
     const shapes = [...new Set(request.definitions.map(shapeOf))];
     const words = [owner, milliseconds(ttl), String(request.limitEach), String(shapes.length), ...shapes];
     const answer = await this.#commands.evaluate('claim', ...words, ...request.holding);
@@ -123,7 +124,7 @@ class RedisSagaStore implements SagaStore {
   }
 
   /** Park what no worker would get further with. Until then it is claimed; should this fail, the next claim does it. */
-  async #judge(claimed: SagaRow, maxClaims: number, now: number): Promise<SagaRecord | undefined> {
+  async #judge(claimed: SagaRow, maxClaims: number, now: number): Promise<ClaimedSaga | undefined> {
     const { row, record, parked } = judgedRow(claimed, maxClaims, now);
     if (!parked) return record;
     const places = [row.id, String(row.epoch), row.reason ?? '', row.parked_at ?? '', String(row.updated_at)];

@@ -1,4 +1,4 @@
-import type { ClaimRequest, Lease, SagaRecord } from '../../ports/saga-store.ts';
+import type { ClaimedSaga, ClaimRequest, Lease, SagaRecord } from '../../ports/saga-store.ts';
 import { shapeOf } from '../internal/saga-query.ts';
 import { claimedRow, decodeForRepair, isUnfinished, type SagaRow } from '../internal/saga-row.ts';
 import type { SqliteConnection } from './connection.ts';
@@ -20,7 +20,7 @@ export class SagaClaims {
     this.#writes = writes;
   }
 
-  claim(request: ClaimRequest, lease: Lease): Promise<readonly SagaRecord[]> {
+  claim(request: ClaimRequest, lease: Lease): Promise<readonly ClaimedSaga[]> {
     const now = this.#connection.clock.wallTime();
     const shapes = new Map(request.definitions.map((definition) => [shapeOf(definition), definition]));
     return this.#connection.transact('claim', () => {
@@ -49,7 +49,7 @@ export class SagaClaims {
   }
 
   /** Make a row the owner's, or park it when it can get no further; then its content stays as it is. */
-  #own(before: SagaRow, maxClaims: number, owner: string, now: number): SagaRecord {
+  #own(before: SagaRow, maxClaims: number, owner: string, now: number): ClaimedSaga {
     const { row, record, parked } = claimedRow(before, maxClaims, now);
     const { id, epoch, claims, status, reason, parked_at, updated_at } = row;
     if (!parked) {

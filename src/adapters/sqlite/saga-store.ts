@@ -2,6 +2,7 @@ import type { Duration } from '../../core/duration.ts';
 import { durationOption, methodsOption, parseOptions, runtimeOption, z } from '../../core/options.ts';
 import { type Runtime, resolveRuntime } from '../../core/runtime.ts';
 import {
+  type ClaimedSaga,
   type ClaimRequest,
   type Lease,
   type NewSaga,
@@ -120,7 +121,7 @@ class SqliteSagaStore implements SagaStore {
     return this.#writes.request({ id, requestId: request.id, body, limit });
   }
 
-  claim(request: ClaimRequest, lease: Lease): Promise<readonly SagaRecord[]> {
+  claim(request: ClaimRequest, lease: Lease): Promise<readonly ClaimedSaga[]> {
     return this.#claims.claim(request, lease);
   }
 

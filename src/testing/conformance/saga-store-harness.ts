@@ -1,5 +1,6 @@
 import type { JsonValue } from '../../core/json.ts';
 import type {
+  ClaimedSaga,
   ClaimRequest,
   Lease,
   NewSaga,
@@ -53,6 +54,11 @@ export function signal(id: string, payload: JsonValue = null): SagaRequest {
 /** A cancel. */
 export function cancel(id: string): SagaRequest {
   return { id, type: 'cancel', reason: 'changed her mind', at: 1_001.5 };
+}
+
+/** Claimed records, without when they were claimed. */
+export function unclaimed(records: readonly ClaimedSaga[]): SagaRecord[] {
+  return records.map(({ claimedAt: _, ...record }) => record);
 }
 
 /** The ids of records. */

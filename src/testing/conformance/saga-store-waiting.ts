@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { maxSagaRequests } from '../../ports/saga-store.ts';
-import { all, cancel, ids, newSaga, type SagaStoreTests, signal } from './saga-store-harness.ts';
+import { all, cancel, ids, newSaga, type SagaStoreTests, signal, unclaimed } from './saga-store-harness.ts';
 
 /** Sagas with nothing to do for a while. */
 export const waiting: SagaStoreTests = {
@@ -31,6 +31,23 @@ export const waiting: SagaStoreTests = {
     await store.update({ ...record, status: 'waiting', wakeAt: now() - 1 });
     assert.deepEqual(ids(await (await another()).claim(all(), second)), ['a']);
     assert.equal(await store.update({ ...record, version: record.version + 1 }), undefined);
+  },
+
+  'says of what it gives out when it did, by the clock by which that was due': async (
+    { store, now },
+    first,
+    second,
+  ) => {
+    const { record } = await store.create(newSaga('a'), first);
+    const wakeAt = now() - 1;
+    await store.update({ ...record, status: 'waiting', wakeAt });
+    await store.create(newSaga('b'), first);
+    await store.release(first.owner);
+    const claimed = await store.claim(all(), second);
+    assert.equal(claimed.length, 2);
+    for (const { claimedAt } of claimed) {
+      assert.ok(claimedAt >= wakeAt && Math.abs(claimedAt - now()) < 60_000, `claimed at ${claimedAt}`);
+    }
   },
 
   'begins one that waits from the start, held by nobody': async ({ store, now, pass }, first, second) => {
@@ -85,7 +102,8 @@ export const requests: SagaStoreTests = {
     const written = { ...expected, version: record.version + 1 };
     assert.deepEqual(await store.get('a'), written);
     await store.release(first.owner);
-    assert.deepEqual(await store.claim(all(), first), [{ ...written, epoch: record.epoch + 1, claims: 1 }]);
+    const claimed = unclaimed(await store.claim(all(), first));
+    assert.deepEqual(claimed, [{ ...written, epoch: record.epoch + 1, claims: 1 }]);
   },
 
   'appends one id once, also of many at the same time': async ({ store, another }, first) => {
