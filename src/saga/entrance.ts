@@ -10,8 +10,9 @@ import { toJson } from '../core/json-copy.ts';
 import { describe } from '../core/options.ts';
 import type { CallContext } from '../core/policy.ts';
 import type { Runtime } from '../core/runtime.ts';
-import { issueSummary, validate } from '../core/schema.ts';
+import { issueSummary, type SchemaResult, validate } from '../core/schema.ts';
 import type { NewSaga, SagaRecord } from '../ports/saga-store.ts';
+import { uncheckedPayload } from './accepted.ts';
 import { advance } from './opening.ts';
 import { needsOpening } from './plan.ts';
 import { isSagaId, type SagaRunnerSettings, sagaIdAccepts } from './runner-options.ts';
@@ -82,8 +83,13 @@ export class Entrance {
       throw new InvalidOptionsError(`saga ${name}`, [{ field: 'id', received: describe(id), accepts }]);
     }
     const what = `the input of saga ${name}`;
-    const result = await validate(definition.schema, input);
-    if (result.issues !== undefined) throw new InvalidPayloadError(what, issueSummary(result.issues));
+    let result: SchemaResult<unknown>;
+    try {
+      result = await validate(definition.schema, input);
+      if (result.issues !== undefined) throw new InvalidPayloadError(what, issueSummary(result.issues));
+    } catch (error) {
+      throw error instanceof InvalidPayloadError ? error : uncheckedPayload(what, error);
+    }
     const accepted = toJson(result.value, what, this.#options.settings.maxPayload);
     if (!worker.room.tryAcquire()) await this.#waitForRoom(call);
     const known = id ?? runtime.id();

@@ -8,6 +8,7 @@ import type { JsonValue } from '../core/json.ts';
 import { toJson } from '../core/json-copy.ts';
 import { issueSummary, validate } from '../core/schema.ts';
 import type { ParkingPlace, SagaRecord, SagaRequest, StepRecord } from '../ports/saga-store.ts';
+import { acceptedBy, SchemaFailure } from './accepted.ts';
 import { type Action, decide } from './decide.ts';
 import { fold, type JournalEntry, type StepOutcome } from './journal.ts';
 import { needsOpening, type PlannedStep } from './plan.ts';
@@ -171,8 +172,8 @@ async function endWait(
   if (step.type === 'delay' && isOver) return { type: 'done', step: name, output: undefined };
   if (step.type === 'wait') {
     const functions = definition.functions.get(name) ?? {};
-    const signal = await firstFitting(functions, record, name, options);
-    if (signal !== undefined) return { type: 'done', step: name, ...signal };
+    const signal = await firstFitting(functions, record, step, options);
+    if (signal !== undefined) return signal;
     if (isOver) return timedOut(step, functions);
   }
   return { type: 'waiting', wakeAt: wakeAt(record, wait, step) };
@@ -192,33 +193,37 @@ function timedOut({ name, kind }: PlannedStep, { onTimeout }: StepFunctions): Jo
   return { type: 'parked', reason: `${name}: ${why}`, place };
 }
 
+/** What the first signal that fits makes of a wait; undefined while there is none. */
 async function firstFitting(
   { schema }: StepFunctions,
   { requests = [], steps }: SagaRecord,
-  name: string,
+  { name, kind }: PlannedStep,
   { onMisfit }: AdvanceOptions,
-): Promise<{ readonly output: JsonValue | undefined; readonly request: string } | undefined> {
+): Promise<JournalEntry | undefined> {
   for (const request of requests) {
     if (request.type !== 'signal' || request.name !== name) continue;
     if (steps.some((s) => s.request === request.id)) continue;
     try {
-      return { output: await checkedPayload(schema, request.payload), request: request.id };
+      const output = await checkedPayload(schema, request.payload);
+      return { type: 'done', step: name, output, request: request.id };
     } catch (error) {
+      if (error instanceof SchemaFailure) {
+        // Whether it fits is not known, so it must not be passed over: it is looked at again when a person has mended that.
+        const place: ParkingPlace = { step: name, operation: 'do', skippable: kind === 'retriable' };
+        return { type: 'parked', reason: `${name}: signal ${request.id} ${error.message}`, place };
+      }
       onMisfit?.(name, request, messageOf(error));
     }
   }
   return undefined;
 }
 
-/** A signal's payload as its schema makes it. @throws InvalidPayloadError, and what the schema throws. */
+/** A signal's payload as its schema makes it. @throws InvalidPayloadError; SchemaFailure when the schema itself throws. */
 export async function checkedPayload(
   schema: StepFunctions['schema'],
   payload: JsonValue | undefined,
 ): Promise<JsonValue | undefined> {
   if (schema === undefined) return payload;
-  const result = await validate(schema, payload);
-  if (result.issues !== undefined) throw new InvalidPayloadError('the signal', issueSummary(result.issues));
-  return result.value === undefined
-    ? undefined
-    : toJson(result.value, 'the signal', Number.POSITIVE_INFINITY);
+  const accepted = await acceptedBy(schema, payload, 'the signal');
+  return accepted === undefined ? undefined : toJson(accepted, 'the signal', Number.POSITIVE_INFINITY);
 }

@@ -6,6 +6,7 @@ import { describe, parseOptions, z } from '../core/options.ts';
 import type { RunOptions } from '../core/policy.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { RequestOutcome, SagaRecord, SagaRequest } from '../ports/saga-store.ts';
+import { SchemaFailure } from './accepted.ts';
 import { LimitedOptions } from './begin-options.ts';
 import { checkedPayload } from './opening.ts';
 import { type SagaRunnerSettings, sagaIdOption } from './runner-options.ts';
@@ -109,6 +110,8 @@ export class RequestDesk {
     try {
       await checkedPayload(definition.functions.get(name)?.schema, payload);
     } catch (error) {
+      // Refused, it might never come again. So it is kept, and the saga parks when it comes to it.
+      if (error instanceof SchemaFailure) return;
       if (!(error instanceof InvalidPayloadError)) throw error;
       throw new InvalidPayloadError(`the signal ${name} of saga ${id}`, error.message, error);
     }
