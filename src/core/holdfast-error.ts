@@ -28,17 +28,31 @@ export class HoldfastError extends Error {
     this.retryable = options.retryable ?? false;
   }
 
-  /** What `instanceof` asks: the brand and the code decide, not identity. */
+  /** What `instanceof` asks: the brand and the code decide, not identity. Never throws. */
   static override [Symbol.hasInstance](value: unknown): boolean {
     if (typeof value !== 'object' || value === null) return false;
-    if (Object.prototype.isPrototypeOf.call(this.prototype, value)) return true;
-    // A user's subclass without a code of its own: ordinary identity is the whole test.
-    if (!Object.hasOwn(this, 'code')) return false;
-    const error = value as { code?: unknown; [brand]?: unknown };
-    return error[brand] === true && (this.code === 'HOLDFAST' || error.code === this.code);
+    try {
+      if (Object.prototype.isPrototypeOf.call(this.prototype, value)) return true;
+      // A user's subclass without a code of its own: ordinary identity is the whole test.
+      if (!Object.hasOwn(this, 'code')) return false;
+      const error = value as { code?: unknown; [brand]?: unknown };
+      return error[brand] === true && (this.code === 'HOLDFAST' || error.code === this.code);
+    } catch {
+      // A proxy that throws is none of ours.
+      return false;
+    }
   }
 }
 Object.defineProperty(HoldfastError.prototype, brand, { value: true });
+
+/** `instanceof` for what anybody may have thrown, such as a revoked proxy. Never throws. */
+export function isInstance<T>(value: unknown, type: abstract new (...values: never[]) => T): value is T {
+  try {
+    return value instanceof type;
+  } catch {
+    return false;
+  }
+}
 
 /** The message of anything that was thrown. Never throws. */
 export function messageOf(error: unknown): string {

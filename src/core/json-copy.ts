@@ -1,6 +1,6 @@
 /** What JSON makes of a value, made without its text: for values that are stored again and again. */
 import { InvalidPayloadError } from './errors.ts';
-import { messageOf } from './holdfast-error.ts';
+import { isInstance, messageOf } from './holdfast-error.ts';
 import { isPlainObject, type JsonValue, parseJson } from './json.ts';
 
 /** Deeper values are refused, so that what is accepted can still be put into something that is stored. */
@@ -19,7 +19,7 @@ export function toJson(value: unknown, what: string, limit: number): JsonValue {
     if (copy.bytes > limit) assertSize(json, limit);
     return json;
   } catch (error) {
-    if (error instanceof UnfitError) throw unfitPayload(value, what, error);
+    if (isInstance(error, UnfitError)) throw unfitPayload(value, what, error);
     // A `toJSON` or a getter threw.
     throw new InvalidPayloadError(what, `cannot be stored as JSON: ${messageOf(error)}`, error);
   }

@@ -14,6 +14,13 @@ export function debugLog(area: string): DebugLog {
  * as a process warning, which Node prints to stderr.
  */
 export function warnOf(what: string, error: unknown): void {
-  const stack = error instanceof Error ? error.stack : undefined;
-  process.emitWarning(`${what}: ${stack ?? messageOf(error)}`, { type: 'HoldfastWarning' });
+  process.emitWarning(`${what}: ${stackOf(error) ?? messageOf(error)}`, { type: 'HoldfastWarning' });
+}
+
+function stackOf(error: unknown): string | undefined {
+  try {
+    return error instanceof Error && error.stack ? String(error.stack) : undefined;
+  } catch {
+    return undefined;
+  }
 }

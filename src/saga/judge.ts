@@ -51,7 +51,16 @@ export function judgeUndo(failure: Failure, maxRounds: number): 'retry' | 'park'
  * participant that remembers keys says so for all of them.
  */
 function isCertain({ error, doubtful }: Failure): boolean {
-  return !doubtful || (error instanceof RefusedError && error.conclusive);
+  return !doubtful || isConclusive(error);
+}
+
+/** What cannot be read says nothing. */
+function isConclusive(error: unknown): boolean {
+  try {
+    return error instanceof RefusedError && error.conclusive;
+  } catch {
+    return false;
+  }
 }
 
 function judgeRetry({ obstacle, rounds }: Failure, maxRounds: number): 'retry' | 'park' {

@@ -3,7 +3,7 @@
  * waits, what a nested saga is started with; and what ends a wait. The user's functions are asked here, once.
  */
 import { InvalidPayloadError } from '../core/errors.ts';
-import { messageOf } from '../core/holdfast-error.ts';
+import { isInstance, messageOf } from '../core/holdfast-error.ts';
 import type { JsonValue } from '../core/json.ts';
 import { toJson } from '../core/json-copy.ts';
 import { issueSummary, validate } from '../core/schema.ts';
@@ -153,7 +153,7 @@ async function openStep(
 
 /** A wrong input of a nested saga turns the saga back where that is possible; everything else is for a person. */
 function unopened({ name, kind, type }: PlannedStep, error: unknown): JournalEntry {
-  const isWrongInput = error instanceof OpeningError;
+  const isWrongInput = isInstance(error, OpeningError);
   if (isWrongInput && kind !== 'retriable') return { type: 'refused', step: name, error: messageOf(error) };
   // Without its input a nested saga means nothing, so it cannot be entered.
   const skippable = kind === 'retriable' && type !== 'scope';
