@@ -45,6 +45,8 @@ export interface EntranceOptions {
   readonly settings: SagaRunnerSettings;
   /** @throws NotRunningError unless the runner runs. */
   readonly assertRunning: () => void;
+  /** Waits with a signal that also aborts when the runner has stopped. @throws NotRunningError then. */
+  readonly untilStopped: <T>(signal: AbortSignal, wait: (until: AbortSignal) => Promise<T>) => Promise<T>;
 }
 
 /** The error for a saga that is in none of a runner's shapes. */
@@ -102,9 +104,11 @@ export class Entrance {
     return { id: known, created };
   }
 
-  async #waitForRoom({ signal }: CallContext): Promise<void> {
-    const { worker } = this.#options;
-    if (!(await worker.room.acquire('', signal))) throw signal.reason;
+  #waitForRoom({ signal }: CallContext): Promise<void> {
+    const { worker, untilStopped } = this.#options;
+    return untilStopped(signal, async (until) => {
+      if (!(await worker.room.acquire('', until))) throw until.reason;
+    });
   }
 
   async #create(definition: SagaDefinition, { id, isNew }: NewId, input: JsonValue): Promise<Created> {

@@ -68,9 +68,9 @@ export class SagaRunner {
     this.#worker = new Worker(this.#settings, this.#runtime, this.#emitter);
     const [worker, runtime, settings] = [this.#worker, this.#runtime, this.#settings];
     const assertRunning = (): void => this.#lifecycle.assertRunning();
-    this.#entrance = new Entrance({ worker, runtime, settings, assertRunning });
     const untilStopped: RequestDeskOptions['untilStopped'] = (signal, wait) =>
       this.#untilStopped(signal, wait);
+    this.#entrance = new Entrance({ worker, runtime, settings, assertRunning, untilStopped });
     this.#requests = new RequestDesk({ worker, runtime, settings, untilStopped });
   }
 

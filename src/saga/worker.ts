@@ -27,11 +27,12 @@ interface Created {
   readonly record: SagaRecord;
 }
 
-const notBegun: Promise<Ending> = Promise.resolve({ record: undefined, cause: undefined });
+const abandoned: Ending = { record: undefined, cause: undefined };
 
 interface Held {
   readonly execution: Execution;
-  ended: Promise<Ending>;
+  /** Of whoever waits for its end. */
+  waiting: ((ending: Ending) => void)[] | undefined;
   /** Claimed anew while this execution had not noticed yet that it is over: it is executed after it. */
   successor?: SagaRecord | undefined;
 }
@@ -62,6 +63,8 @@ export class Worker {
   readonly #inFlight: InFlight = new InFlight();
   readonly #entering: Entering = new Entering(this.#inFlight);
   #stopping = false;
+  /** Whether nobody waits any more for what is still under way. */
+  #abandoning = false;
 
   constructor(settings: SagaRunnerSettings, runtime: Runtime, emitter: Emitter<SagaEvents>) {
     const { clock, random } = runtime;
@@ -128,9 +131,14 @@ export class Worker {
     this.#poller.start();
   }
 
-  /** The end of an execution here, or undefined when this worker holds no saga of this id. */
+  /** The end of an execution here, or undefined when there is none of this id to wait for. */
   ended(id: string): Promise<Ending> | undefined {
-    return this.#held.get(id)?.ended;
+    const held = this.#held.get(id);
+    if (held === undefined || this.#abandoning) return undefined;
+    return new Promise((resolve) => {
+      if (held.waiting === undefined) held.waiting = [resolve];
+      else held.waiting.push(resolve);
+    });
   }
 
   /** The definition of a saga's shape, or undefined when this worker does not know it. */
@@ -213,30 +221,26 @@ export class Worker {
     const definition = this.definition(record);
     if (definition === undefined || this.#stopping) return false;
     const execution = new Execution({ definition, record, inherited, shared: this.#shared });
-    const held: Held = { execution, ended: notBegun };
+    const held: Held = { execution, waiting: undefined };
     // Listed as held before anything of it is done.
     this.#held.set(record.id, held);
-    held.ended = this.#follow(record.id, execution);
+    this.#inFlight.begin();
+    execution.run().then(
+      (ending) => this.#letGo(record.id, held, ending),
+      (error) => {
+        warnOf(`saga ${record.id} could not be executed; it is claimed anew`, error);
+        this.#letGo(record.id, held, { record: undefined, cause: error });
+      },
+    );
     return true;
   }
 
-  async #follow(id: string, execution: Execution): Promise<Ending> {
-    this.#inFlight.begin();
-    let ending: Ending;
-    try {
-      ending = await execution.run();
-    } catch (error) {
-      warnOf(`saga ${id} could not be executed; it is claimed anew`, error);
-      ending = { record: undefined, cause: error };
-    }
+  #letGo(id: string, held: Held, ending: Ending): void {
+    const { successor } = held;
+    const { record, due } = ending;
     this.#inFlight.end();
-    this.#letGo(id, ending);
-    return ending;
-  }
-
-  #letGo(id: string, { record, due }: Ending): void {
-    const successor = this.#held.get(id)?.successor;
     this.#held.delete(id);
+    for (const end of held.waiting ?? []) end(ending);
     this.room.release();
     if (successor !== undefined) this.#seat(successor);
     else if (due) this.#poller.now();
@@ -288,6 +292,9 @@ export class Worker {
     } else {
       // An attempt still runs. Its saga must not be taken over at once, so the lease is left to expire.
       this.#lose(new Error(`the runner stopped and an attempt did not end within ${timeout} ms`));
+      // It may never end.
+      this.#abandoning = true;
+      for (const { waiting } of this.#held.values()) for (const end of waiting ?? []) end(abandoned);
     }
   }
 }

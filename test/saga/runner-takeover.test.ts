@@ -160,6 +160,26 @@ describe('stopping', () => {
     expect(await store.claim(request, { owner: 'o', ttl: 1 })).toHaveLength(1);
   });
 
+  it('lets nobody wait for what never ends, once the timeout of the stop is over', async () => {
+    const { runtime, runner } = setup({ capacity: 2 });
+    const hung = saga('hung', { input: Order }).pivot('x', () => never<void>());
+    const sagas = await runner(hung);
+    const waits = [
+      sagas.run(hung, { sku: 'a' }, { id: 'h' }),
+      sagas.run(hung, { sku: 'a' }, { id: 'h' }),
+      sagas.run(hung, { sku: 'a' }, { id: 'k' }),
+      sagas.begin(hung, { sku: 'a' }, { id: 'no-room' }),
+    ].map((wait) => expect(wait).rejects.toBeInstanceOf(NotRunningError));
+    await runtime.clock.advance(0);
+    const before = runtime.clock.now();
+    const stopped = sagas.stop({ timeout: '1s' });
+    await runtime.clock.advance(1_000);
+    await stopped;
+    await Promise.all(waits);
+    expect(runtime.clock.now() - before).toBe(1_000);
+    await expect(sagas.run(hung, { sku: 'a' }, { id: 'h' })).rejects.toBeInstanceOf(NotRunningError);
+  });
+
   it('is refused before start, survives a stop before start, and waits for a start under way', async () => {
     const { runtime, store, log } = setup();
     const shop = checkout(log);
