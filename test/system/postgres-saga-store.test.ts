@@ -1,9 +1,12 @@
 /** The store of sagas in a real Postgres: the contract, and what only a server across a network can get wrong. */
 import pg from 'pg';
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { postgresSagaStore } from '../../src/adapters/postgres/saga-store.ts';
-import { InvalidPayloadError, StoreError } from '../../src/core/errors.ts';
+import { InvalidPayloadError, SagaCompensatedError, StoreError } from '../../src/core/errors.ts';
 import type { SagaRecord } from '../../src/ports/saga-store.ts';
+import { SagaRunner } from '../../src/saga/runner.ts';
+import { saga } from '../../src/saga/saga.ts';
 import { sagaStoreConformance } from '../../src/testing/conformance/saga-store.ts';
 import { newSaga, signal } from '../../src/testing/conformance/saga-store-harness.ts';
 import { describeServer } from '../servers/describe-server.ts';
@@ -45,13 +48,47 @@ describeServer(postgres, (server) => {
   it('creates nothing when it may not, and says what to do', async () => {
     const pool = new pg.Pool({ connectionString: server().url.href });
     const store = postgresSagaStore({ client: pool, schema: 'nobody made it', migrateOnStart: false });
-    await expect(store.start()).rejects.toThrow('holdfast saga migrate');
+    await expect(store.start()).rejects.toThrow(
+      'there is no table "nobody made it"."holdfast_sagas"; call migrate() or run: holdfast saga migrate',
+    );
+    await expect(store.list({})).rejects.toThrow('the tables are not there: call start() or migrate()');
     expect(await store.migrate()).toEqual({ version: 1 });
     await store.start();
     expect(store.durability).toBe('power loss');
     await pool.query('DROP SCHEMA "nobody made it" CASCADE');
     await pool.end();
   });
+
+  it('has NUL in a result and an error kept, parked or told, and the other sagas go on', () =>
+    stage(async ({ store }) => {
+      const undone: string[] = [];
+      const order = saga('order', { input: z.object({ result: z.string(), error: z.string().optional() }) })
+        .step('hold', ({ input }) => input.result, { undo: ({ sagaId }) => void undone.push(sagaId) })
+        .step(
+          'check',
+          ({ input }) => {
+            if (input.error !== undefined) throw new Error(input.error);
+          },
+          { undo: 'nothing' },
+        );
+      const sagas = await new SagaRunner({ store, sagas: [order] }).start();
+      const all = ['plain', 'nul', 'failed'].map((id) => {
+        const result = id === 'plain' ? 'x' : 'a\0b';
+        return sagas.run(order, { result, ...(id === 'failed' && { error: 'c\0d' }) }, { id });
+      });
+      const [plain, nul, failed] = await Promise.allSettled(all);
+      expect(plain).toMatchObject({ status: 'fulfilled', value: { hold: 'x' } });
+      expect(nul).toMatchObject({ status: 'fulfilled', value: { hold: 'a\0b' } });
+      expect(failed).toMatchObject({ status: 'rejected', reason: expect.any(SagaCompensatedError) });
+      expect(undone).toEqual(['failed']);
+      expect((await sagas.get('failed'))?.steps[1]).toMatchObject({
+        name: 'check',
+        error: 'the store does not take its error',
+      });
+      await expect(sagas.begin(order, { result: 'x' }, { id: 'a\0b' })).rejects.toThrow('id: got');
+      expect(await sagas.run(order, { result: 'y' }, { id: 'after' })).toMatchObject({ hold: 'y' });
+      await sagas.stop();
+    }));
 
   it('commits many writes at once', () =>
     stage(async ({ store, pool }) => {

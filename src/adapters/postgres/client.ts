@@ -35,9 +35,20 @@ export function isBadValue(error: unknown): boolean {
   return ['22', '23', '54'].includes(stateOf(error).slice(0, 2));
 }
 
+/** Whether the store's tables, or their schema, are not there. */
+function isMissingTable(error: unknown): boolean {
+  return ['42P01', '3F000'].includes(stateOf(error));
+}
+
+function withAdvice(cause: unknown): Error {
+  const advice = 'the tables are not there: call start() or migrate(), or run: holdfast saga migrate';
+  return new Error(`${messageOf(cause)}; ${advice}`, { cause });
+}
+
 /** What a caller of the store is to hear. */
 export function storeErrorOf(operation: string, error: unknown): HoldfastError {
   if (error instanceof HoldfastError) return error;
+  if (isMissingTable(error)) return new StoreError('postgres', operation, withAdvice(error));
   if (!isBadValue(error)) return new StoreError('postgres', operation, error);
   return new InvalidPayloadError(
     'what is to be stored',

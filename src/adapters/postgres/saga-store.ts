@@ -138,9 +138,12 @@ class SagaStoreInPostgres implements PostgresSagaStore {
     const [row] = table?.there === true ? await this.#connection.run('start', select) : [];
     const found = Number(row?.version ?? 0);
     if (found === known) return found;
-    const advice = found > known ? 'upgrade holdfast' : 'call migrate() or run: holdfast saga migrate';
-    const why = `its tables are of version ${found} and this code knows ${known}; ${advice}`;
-    throw new StoreError('postgres', 'start', new Error(why));
+    throw new StoreError('postgres', 'start', new Error(`${this.#found(found)} ${adviceOf(found, known)}`));
+  }
+
+  #found(version: number): string {
+    const { sagas } = sagaTables(this.#settings);
+    return version === 0 ? `there is no table ${sagas};` : `its tables are of version ${version}`;
   }
 
   async create(saga: NewSaga, lease: Lease): Promise<{ created: boolean; record: SagaRecord }> {
@@ -189,6 +192,12 @@ class SagaStoreInPostgres implements PostgresSagaStore {
 
   /** The client is the user's and stays open. */
   async close(): Promise<void> {}
+}
+
+function adviceOf(found: number, known: number): string {
+  const migrate = 'call migrate() or run: holdfast saga migrate';
+  if (found === 0) return migrate;
+  return `and this code knows ${known}; ${found > known ? 'upgrade holdfast' : migrate}`;
 }
 
 /** @see https://www.postgresql.org/docs/current/runtime-config-wal.html */
