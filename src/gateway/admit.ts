@@ -9,6 +9,7 @@ import { clientBehind, includesAddress, plainAddress } from './addresses.ts';
 import type { HeaderName } from './header-names.ts';
 import { endsHere, type RequestHeaders, requestConnectionOptions } from './headers.ts';
 import { canonicalPath, type PathRules } from './path.ts';
+import { remember } from './remember.ts';
 import { isHttpVersion } from './via.ts';
 
 /** A request's head as it came in. */
@@ -223,7 +224,7 @@ function hostOf(authority: string): string | undefined {
   const host = authorityShape.exec(authority)?.[1]?.toLowerCase();
   if (host === undefined) return undefined;
   const bare = host.endsWith('.') ? host.slice(0, -1) : host;
-  if (hosts.size < 1_024) hosts.set(authority, bare);
+  remember(hosts, 1_024, authority, bare);
   return bare;
 }
 

@@ -2,6 +2,7 @@
  * What is known of the names of header fields. The same few names come with every message, so each spelling is looked
  * at once: a lookup by the text gives all that would otherwise be found out by lower-casing it and asking several sets.
  */
+import { remember } from './remember.ts';
 
 /** A header field's name in one spelling. */
 export interface HeaderName {
@@ -43,7 +44,7 @@ const rewritten: ReadonlySet<string> = new Set([
 
 const forwarded = /^(?:forwarded|x[-_]forwarded[-_].*|x[-_]real[-_]ip|x[-_]request[-_]timeout)$/;
 
-/** More than any set of honest peers uses. Beyond it a name is looked at anew each time. */
+/** More than any set of honest peers uses. */
 const mostKnown = 2_048;
 
 /** Longer names are not worth keeping. */
@@ -65,7 +66,7 @@ function learn(text: string): HeaderName {
     rewritten: rewritten.has(lower),
     forwarded: forwarded.test(lower),
   };
-  if (known.size < mostKnown && text.length <= longestKnown) known.set(name.text, name);
+  if (text.length <= longestKnown) remember(known, mostKnown, name.text, name);
   return name;
 }
 

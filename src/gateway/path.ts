@@ -81,11 +81,30 @@ function badPath(why: string): ProblemError {
   return new ProblemError(400, `the path is not acceptable: ${why}`);
 }
 
-/** The path without a leading prefix, which ends at a segment's border; unchanged when it does not start with it. */
+/**
+ * The path without a leading prefix, which ends at a segment's border; unchanged when it does not start with it. Compared
+ * by what the segments mean, as patterns are: `/a%40b/x` starts with `/a@b`.
+ */
 export function withoutPrefix(path: string, prefix: string): string {
   const bare = prefix.endsWith('/') ? prefix.slice(0, -1) : prefix;
   if (path === bare) return '/';
-  return path.startsWith(`${bare}/`) ? path.slice(bare.length) : path;
+  if (path.startsWith(`${bare}/`)) return path.slice(bare.length);
+  if (!path.includes('%') && !bare.includes('%')) return path;
+  const segments = path.split('/');
+  const wanted = bare.split('/');
+  const starts = wanted.every((text, index) => {
+    const segment = segments[index];
+    return segment !== undefined && meaningOf(segment) === meaningOf(text);
+  });
+  return starts ? `/${segments.slice(wanted.length).join('/')}` : path;
+}
+
+function meaningOf(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
 }
 
 /** The path behind a prefix. */

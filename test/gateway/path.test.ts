@@ -155,6 +155,12 @@ describe('withoutPrefix', () => {
     ['/api/x', '/api/', '/x'],
     ['/apiary', '/api', '/apiary'],
     ['/other', '/api', '/other'],
+    ['/a%40b/x', '/a@b', '/x'],
+    ['/a@b/x%20y', '/a%40b', '/x%20y'],
+    ['/caf%C3%A9', '/café', '/'],
+    ['/a%40bc/x', '/a@b', '/a%40bc/x'],
+    ['/a%40b', '/a@b/c', '/a%40b'],
+    ['/100%25/x', '/100%', '/x'],
   ])('%s without %s is %s', (full, prefix, rest) => {
     expect(withoutPrefix(full, prefix)).toBe(rest);
   });
