@@ -51,7 +51,7 @@ export interface Exchange {
   readonly trusted: boolean;
   /** Bytes of the request's body; undefined when it is sent in chunks of unknown number. */
   readonly bodyLength: number | undefined;
-  /** When the answer must have begun, on the monotonic clock, because a trusted proxy said so; undefined for no limit. */
+  /** When the answer must have begun, on the monotonic clock, by a trusted proxy or `timeouts.total`; undefined for no limit. */
   readonly deadline: number | undefined;
   /** Set by the guard that authenticates. */
   principal: Principal | undefined;

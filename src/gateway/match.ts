@@ -112,7 +112,7 @@ export class RouteTable<T> {
     return level;
   }
 
-  /** The route that serves a request, by the order at the top of this file. */
+  /** The route that serves a request, by the order at the top of candidate.ts. */
   find(question: Question): Candidate<T> | undefined {
     const levels = this.#levels;
     for (let index = 0; index < levels.length; index += 1) {

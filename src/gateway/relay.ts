@@ -13,7 +13,7 @@ const pieceBytes = 65_536;
 
 /**
  * Give a Web-standard response as the answer, no faster than the client takes it; a client that takes nothing for too
- * long is given up, as it is by {@link relay}. One whose body is not as long as its `Content-Length` says is broken
+ * long is given up, as it is when an upstream's answer is passed on. One whose body is not as long as its `Content-Length` says is broken
  * off: what follows on the connection would be taken for another answer.
  *
  * @throws TypeError when it has header fields that cannot be sent; nothing is sent then.

@@ -123,9 +123,10 @@ export class RequestRouter implements AsyncDisposable {
   /**
    * Add a route. Returns this router.
    *
-   * Of several that match, the host counts first (a name, then `*.` patterns, then every host), then the path segment
-   * by segment (literal text, then `:name`, then `*`), then whether the method is named. Order of declaration never
-   * counts. `/orders/*` serves `/orders` too, and `GET` serves HEAD.
+   * Of several that match, `priority` counts first, then the host (a name, then `*.` patterns, then every host), then the
+   * path segment by segment (literal text, then text with a `:name` in it, then `:name`, then `*`), then whether the
+   * method is named, then the number of conditions, and between equals the order of declaration. `/orders/*` serves
+   * `/orders` too, and `GET` serves HEAD.
    *
    * @param pattern `'[METHODS ][host]/path'`, such as `'/orders/*'` or `'GET,POST api.example.com/orders/:id'`.
    * @throws InvalidOptionsError when the pattern or an option is not acceptable, or the pattern is declared already.
