@@ -35,9 +35,18 @@ export function includesAddress(set: BlockList, address: string): boolean {
 
 /** An address as others should see it: IPv4 that the system mapped into IPv6 is IPv4 again, zones are dropped. */
 export function plainAddress(address: string): string {
-  if (address.startsWith('::ffff:') && address.includes('.')) return address.slice(7);
+  if (/^::ffff:/i.test(address)) return mapped(address);
   const zone = address.indexOf('%');
   return zone === -1 ? address : address.slice(0, zone);
+}
+
+/** The IPv4 address that is mapped, which may be written as two groups (RFC 4291, 2.2); others as they are. */
+function mapped(address: string): string {
+  if (address.includes('.')) return address.slice(7);
+  const [high = '', low = '', more] = address.slice(7).split(':');
+  if (more !== undefined || low === '') return address;
+  const bits = Number.parseInt(high, 16) * 65_536 + Number.parseInt(low, 16);
+  return [bits >>> 24, (bits >>> 16) & 255, (bits >>> 8) & 255, bits & 255].join('.');
 }
 
 /**

@@ -26,6 +26,17 @@ export function responseHeaders(raw: readonly Buffer[], replaced: ReadonlySet<st
   return options.size === 0 ? kept : without(kept, options);
 }
 
+/** How many times an upstream may give hints for one answer; more are left out. */
+export const mostHints = 16;
+
+/** Hints have no body. */
+const onlyLength: ReadonlySet<string> = new Set(['content-length']);
+
+/** The fields of a 103 that go on to the client. */
+export function hintFields(raw: readonly Buffer[]): string[] {
+  return responseHeaders(raw, onlyLength);
+}
+
 function textOf(part: Buffer): string {
   return part.toString('latin1');
 }

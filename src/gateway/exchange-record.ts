@@ -2,6 +2,19 @@ import type { Clock } from '../core/clock.ts';
 import type { IncomingHead } from './admit.ts';
 import type { RequestFinished } from './router-events.ts';
 
+/** How an exchange ended. */
+export interface ExchangeOutcome {
+  /** What was answered; 499 when the client went away before any answer. */
+  readonly status: number;
+  /** Bytes of the answer's body, as whoever gave the answer counts them. */
+  readonly bytes: number;
+  /** The service that was asked, if one was. */
+  readonly service: string | undefined;
+  /** Id of the instance that answered, or the origin of a fixed upstream. */
+  readonly instance: string | undefined;
+  readonly error: unknown;
+}
+
 /**
  * What is told of an exchange when it is over, filled in as it goes. It is itself what listeners get, so that telling
  * them copies nothing.

@@ -1,9 +1,10 @@
 import { abortController } from '../core/abort-controller.ts';
+import { warnOf } from '../core/log.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Admission, IncomingHead } from './admit.ts';
 import { type AnswerFilter, FilteredDoor } from './answer-filter.ts';
 import type { Door } from './door.ts';
-import type { ExchangeRecord } from './exchange-record.ts';
+import type { ExchangeOutcome, ExchangeRecord } from './exchange-record.ts';
 import { AddedHeaders, type RequestHeaders } from './headers.ts';
 import { noLongerThan, readUpTo } from './request-body.ts';
 import type { Target } from './target.ts';
@@ -74,19 +75,6 @@ export interface Exchange {
   onFinished(callback: (outcome: ExchangeOutcome) => void): void;
 }
 
-/** How an exchange ended. */
-export interface ExchangeOutcome {
-  /** What was answered; 499 when the client went away before any answer. */
-  readonly status: number;
-  /** Bytes of the answer's body, as whoever gave the answer counts them. */
-  readonly bytes: number;
-  /** The service that was asked, if one was. */
-  readonly service: string | undefined;
-  /** Id of the instance that answered, or the origin of a fixed upstream. */
-  readonly instance: string | undefined;
-  readonly error: unknown;
-}
-
 /**
  * Runs before a route is served. Returns nothing to let the exchange pass, or a `Response` to answer it; refuses by
  * throwing a `ProblemError`. Synchronous when it can be.
@@ -104,6 +92,8 @@ export interface RouteInUse {
   /** Differs whenever another route, way of a split, service or path is chosen for an exchange. Decides, if need be. */
   choiceOf(exchange: HttpExchange): string;
 }
+
+const noFilters: readonly AnswerFilter[] = [];
 
 const noParams: Readonly<Record<string, string>> = Object.freeze({});
 
@@ -137,6 +127,8 @@ export class HttpExchange implements Exchange {
   readonly entry: Door;
   /** Where the answer goes, through every filter. */
   door: Door;
+  /** What the guards have given to see the answer, in the order of their turns. */
+  filters: readonly AnswerFilter[] = noFilters;
   readonly record: ExchangeRecord;
   params: Readonly<Record<string, string>> = noParams;
   route = '';
@@ -221,6 +213,7 @@ export class HttpExchange implements Exchange {
   }
 
   filterAnswer(filter: AnswerFilter): void {
+    this.filters = [filter, ...this.filters];
     const changing: AnswerFilter = (head) => {
       const through = filter(head);
       this.record.status = head.status;
@@ -247,7 +240,14 @@ export class HttpExchange implements Exchange {
     this.#finished = true;
     const callbacks = this.#onFinished;
     this.#onFinished = undefined;
-    for (const callback of callbacks ?? []) callback(this.record);
+    if (callbacks === undefined) return;
+    for (const callback of callbacks) {
+      try {
+        callback(this.record);
+      } catch (error) {
+        warnOf('what a guard wants to be told at the end of an exchange threw', error);
+      }
+    }
   }
 
   limitBody(bytes: number): void {

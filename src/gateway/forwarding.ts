@@ -127,7 +127,7 @@ async function longWay(
   exchange.record.instance = given.instance;
   const protocol = outbound.upgrade;
   if (protocol !== undefined && upgradable !== undefined && call.socket !== undefined) {
-    joinConnections(exchange, call, { ...upgradable, protocol });
+    joinConnections(exchange, call, { ...upgradable, protocol }, context.via);
   } else {
     const owner = { onUnsendable: (error: unknown) => context.refuse(exchange, error) };
     new AnswerRelay(call, exchange, context, owner).start();

@@ -1,7 +1,8 @@
 export type { Gate, GateSet, Permit } from '../core/policy.ts';
 export type { AnswerFilter, AnswerHead, AnswerHeaders, BodyWatcher } from './answer-filter.ts';
 export type { RouteConditions, ValueCondition } from './conditions.ts';
-export type { Exchange, ExchangeOutcome, Guard, GuardResult, Principal } from './exchange.ts';
+export type { Exchange, Guard, GuardResult, Principal } from './exchange.ts';
+export type { ExchangeOutcome } from './exchange-record.ts';
 export type { ExplainedDestination, ExplainedShare, PassedOver, RouteExplanation } from './explain.ts';
 export {
   type CacheOptions,

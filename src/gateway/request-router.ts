@@ -181,6 +181,14 @@ export class RequestRouter implements AsyncDisposable {
     this.#serveNode(request, response, false, handOver);
   };
 
+  /**
+   * The same for clients that wait to be told before they send a body: `server.on('checkContinue',
+   * router.checkContinue)`. Without it Node tells a client of a server of your own to go on before any guard was asked.
+   */
+  readonly checkContinue = (request: IncomingMessage, response: ServerResponse): void => {
+    this.#serveNode(request, response, true);
+  };
+
   /** The same for upgrades: `server.on('upgrade', router.upgrade)`. Without it a server of your own refuses them. */
   readonly upgrade = (request: IncomingMessage, socket: Socket, head: Buffer): void => {
     const bare = new BareConnection(socket, head);

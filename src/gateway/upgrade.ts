@@ -1,13 +1,16 @@
 import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { UpstreamError } from '../core/errors.ts';
 import { responseHeaders } from './answer-fields.ts';
+import { AnswerHeaders } from './answer-filter.ts';
 import type { BareConnection } from './client-connection.ts';
 import type { Upgradable } from './door.ts';
 import type { HttpExchange } from './exchange.ts';
-import { rawHeader } from './headers.ts';
+import { type HeaderList, rawHeader } from './headers.ts';
 import type { UpstreamCall } from './upstream-call.ts';
+import type { Via } from './via.ts';
 
 /** A client's connection that asks to speak another protocol. */
 export interface UpgradeRequest extends Upgradable {
@@ -21,18 +24,24 @@ export interface UpgradeRequest extends Upgradable {
  *
  * @throws UpstreamError when the upstream switched to something that was not asked for.
  */
-export function joinConnections(exchange: HttpExchange, call: UpstreamCall, upgrade: UpgradeRequest): void {
+export function joinConnections(
+  exchange: HttpExchange,
+  call: UpstreamCall,
+  upgrade: UpgradeRequest,
+  via: Via,
+): void {
   const upstream = call.socket;
   const spoken = rawHeader(call.rawHeaders, 'upgrade');
   if (upstream === undefined || spoken?.toLowerCase() !== upgrade.protocol.toLowerCase()) {
     call.abandon(new Error('the upstream switched to another protocol'));
     throw new UpstreamError(exchange.record.service ?? 'the upstream', 'switched to another protocol');
   }
+  const fields = switchingFields(exchange, call, upgrade, via);
   const client = upgrade.socket;
   const early = upgrade.detach();
   exchange.record.status = call.status;
-  if (upgrade.agree === undefined) client.write(switchingHead(call, spoken), 'latin1');
-  else upgrade.agree(responseHeaders(call.rawHeaders, onlyOverHttp1));
+  if (upgrade.agree === undefined) client.write(switchingHead(call, spoken, fields), 'latin1');
+  else upgrade.agree(fields);
   if (early.length > 0) upstream.write(early);
   for (const [side, other] of [
     [client, upstream],
@@ -47,8 +56,39 @@ export function joinConnections(exchange: HttpExchange, call: UpstreamCall, upgr
   });
 }
 
-function switchingHead(call: UpstreamCall, protocol: string): string {
-  const fields = responseHeaders(call.rawHeaders);
+/** What goes to the client with the agreement. */
+function switchingFields(
+  exchange: HttpExchange,
+  call: UpstreamCall,
+  { agree }: UpgradeRequest,
+  via: Via,
+): HeaderList {
+  const leftOut = new Set([
+    ...(exchange.added?.replaced ?? []),
+    ...(agree === undefined ? [] : onlyOverHttp1),
+  ]);
+  try {
+    const fields = responseHeaders(call.rawHeaders, leftOut);
+    const list = [...fields, ...(exchange.added?.list ?? []), 'Via', via[call.version]];
+    return exchange.filters.length === 0 ? list : filtered(exchange, call.status, list);
+  } catch (error) {
+    call.abandon(new Error('the agreement to switch protocols cannot be passed on'));
+    throw error;
+  }
+}
+
+/** As the filters leave it. There is no body, and the status stays. */
+function filtered({ filters }: HttpExchange, status: number, list: string[]): HeaderList {
+  const headers = new AnswerHeaders(list);
+  for (const filter of filters) {
+    const through = filter({ status, headers });
+    if (through instanceof Duplex) through.destroy();
+    else through?.over(false);
+  }
+  return headers.raw;
+}
+
+function switchingHead(call: UpstreamCall, protocol: string, fields: HeaderList): string {
   let head = `HTTP/1.1 ${call.status} ${STATUS_CODES[call.status]}\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n`;
   for (let index = 0; index < fields.length; index += 2) head += `${fields[index]}: ${fields[index + 1]}\r\n`;
   return `${head}\r\n`;

@@ -1,6 +1,6 @@
 /** One call to an upstream, from its dispatch to the end of its answer. */
 import type { Duplex } from 'node:stream';
-import { responseHeaders } from './answer-fields.ts';
+import { hintFields, mostHints } from './answer-fields.ts';
 import { isOddlyCoded } from './headers.ts';
 import { type SilenceLimit, silentBody, silentStart } from './silence-limit.ts';
 import type { UpstreamRequest } from './upstream-request.ts';
@@ -56,12 +56,6 @@ const noChunks: Buffer[] = [];
 /** How much of an answer is taken in before anybody wants it. */
 const heldBytes = 65_536;
 
-/** How many times an upstream may give hints for one answer; more are left out. */
-const mostHints = 16;
-
-/** Hints have no body. */
-const onlyLength: ReadonlySet<string> = new Set(['content-length']);
-
 /** One call, and the handler that undici reports to. It holds the body until a sink is attached. */
 export class UpstreamCall {
   /** The version of HTTP in which the upstream speaks. */
@@ -85,7 +79,7 @@ export class UpstreamCall {
   readonly #counter: CallCounter;
   readonly #listener: CallListener;
   #answered = false;
-  #hints = 0;
+  #hinted = 0;
   #abort: ((error?: Error) => void) | undefined;
   #abandoned: Error | undefined;
   #resume: (() => void) | undefined;
@@ -194,14 +188,10 @@ export class UpstreamCall {
     this.begun = true;
   }
 
-  #hint(headers: readonly Buffer[]): void {
-    this.#hints += 1;
-    if (this.#hints <= mostHints) this.request.hintsTo?.hint(responseHeaders(headers, onlyLength));
-  }
-
   onHeaders(status: number, headers: Buffer[], resume: () => void, reason: string): boolean {
     if (status < 200) {
-      if (status === 103) this.#hint(headers);
+      if (status === 103) this.#hinted += 1;
+      if (status === 103 && this.#hinted <= mostHints) this.request.hintsTo?.hint(hintFields(headers));
       return true;
     }
     // Thrown, it ends the call with its connection.

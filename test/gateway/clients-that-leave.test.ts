@@ -2,7 +2,16 @@ import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { RequestRouter } from '../../src/gateway/request-router.ts';
 import { retry } from '../../src/resilience/retry.ts';
-import { closeAfterEach, listening, onCleanup, registryOf, until, upstream } from './support.ts';
+import {
+  closeAfterEach,
+  exchange,
+  listening,
+  onCleanup,
+  registryOf,
+  statusOf,
+  until,
+  upstream,
+} from './support.ts';
 
 closeAfterEach();
 
@@ -123,5 +132,25 @@ describe('a client that leaves while a guard thinks', () => {
     letGo();
     await until(() => plain.outcomes.length === 1, 'the pick to be given back');
     expect([asked, plain.open, plain.outcomes[0]?.outcome]).toEqual([[], 0, 'cancelled']);
+  });
+});
+
+describe('what a guard wants to be told at the end', () => {
+  it('harms nobody when it throws', async () => {
+    const told: number[] = [];
+    const { port, finished } = await listening({}, (router) =>
+      router
+        .use((exchange) => {
+          exchange.onFinished(() => {
+            throw new Error('careless');
+          });
+          exchange.onFinished(({ status }) => told.push(status));
+        })
+        .route('/*', { handle: () => new Response('ok') }),
+    );
+    const answer = await exchange(port, ['GET / HTTP/1.1', 'Host: a']);
+    expect(statusOf(answer)).toBe(200);
+    await until(() => finished.length === 1, 'the end to be told');
+    expect(told).toEqual([200]);
   });
 });

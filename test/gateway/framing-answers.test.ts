@@ -1,8 +1,12 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
+import { RequestRouter } from '../../src/gateway/request-router.ts';
 import {
   closeAfterEach,
   exchange,
   listening,
+  onCleanup,
   raw,
   rawUpstream,
   statusOf,
@@ -86,6 +90,30 @@ describe('framing, on raw sockets', () => {
     const closed = await raw(port, head('/closed')).closed;
     expect(statusOf(closed)).toBe(403);
     expect(closed).toContain('Connection: close');
+  });
+
+  it('rule 10: a server of one’s own says 100 only once guards let the request pass, too', async () => {
+    const router = new RequestRouter()
+      .route('/open', { handle: async (it) => new Response(await it.readBody()) })
+      .route('/closed', {
+        guards: [() => new Response('no', { status: 403 })],
+        handle: () => new Response(),
+      });
+    const server = createServer(router.node).on('checkContinue', router.checkContinue);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onCleanup(() => {
+      server.closeAllConnections();
+      return router.stop({ timeout: 0 }).then(() => server.close());
+    });
+    const { port } = server.address() as AddressInfo;
+    const head = (path: string): string =>
+      `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n`;
+    const closed = await raw(port, head('/closed')).closed;
+    expect([statusOf(closed), closed.includes('100 Continue')]).toEqual([403, false]);
+    const open = raw(port, head('/open'));
+    await until(() => open.text() === 'HTTP/1.1 100 Continue\r\n\r\n');
+    open.socket.write('hello');
+    await until(() => open.text().includes('hello'));
   });
 
   it('rule 10: passes 103 on', async () => {

@@ -72,6 +72,47 @@ describe('rule 9: upgrades', () => {
     await until(() => registry.open === 0);
   });
 
+  it('what guards say of the answer holds for a 101, too', async () => {
+    const { url } = await shouting();
+    const seen: number[] = [];
+    const { port } = await listening({ name: 'edge' }, (router) =>
+      router
+        .use((exchange) => {
+          exchange.response.set('x-added', 'ours');
+          exchange.response.remove('server');
+          exchange.filterAnswer((head) => {
+            seen.push(head.status);
+            head.headers.set('x-filtered', head.headers.get('x-filtered') ?? 'ours');
+          });
+        })
+        .route('/chat', { url, upgrade: true }),
+    );
+    const client = raw(port, ask);
+    await until(() => client.text().endsWith('hello'));
+    const head = client.text().split('\r\n\r\n')[0]!;
+    expect(head).toMatch(/^HTTP\/1\.1 101 /);
+    expect(head).toContain(`Sec-WebSocket-Accept: ${accept}`);
+    expect(head).toContain('x-added: ours');
+    expect(head).toContain('x-filtered: ours');
+    expect(head).toMatch(/^via: 1\.1 edge-/im);
+    expect(seen).toEqual([101]);
+  });
+
+  it('a filter that throws at a 101 refuses it', async () => {
+    const { url, ended } = await shouting();
+    const { port } = await listening({}, (router) =>
+      router
+        .use((exchange) => {
+          exchange.filterAnswer((head) => {
+            if (head.status === 101) throw new Error('not this one');
+          });
+        })
+        .route('/chat', { url, upgrade: true }),
+    );
+    expect(statusOf(await raw(port, ask).closed)).toBe(500);
+    await until(() => ended() === 1);
+  });
+
   it('an upstream that refuses is relayed as plain HTTP', async () => {
     const { url } = await upstream((_request, response) => response.writeHead(403).end('no'));
     const { port } = await listening({}, (router) => router.route('/chat', { url, upgrade: true }));
