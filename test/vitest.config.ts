@@ -11,7 +11,7 @@ const system = [
   'test/system/**/*.test.ts',
   // Breaks the saga engine on purpose, many times over.
   'test/saga/simulation/mutants.test.ts',
-  // Two hundred thousand sagas, in processes of their own, and every fault at every call of eleven.
+  // A hundred and fifty thousand sagas, in processes of their own, and every fault at every call of eleven.
   'test/saga/simulation/million.test.ts',
   'test/saga/simulation/exhaustive.test.ts',
 ];

@@ -44,7 +44,7 @@ describe('the simulation finds what breaks the engine', () => {
     async (_name, mutant, index) => {
       const engine = await breed(mutant, index);
       let found = '';
-      for (let seed = 1; seed <= 100 && found === ''; seed += 1) {
+      for (let seed = 1; seed <= 200 && found === ''; seed += 1) {
         const { breaches } = await simulate(engine, seed, 100);
         if (breaches.length > 0) found = `SEED=${seed} ${breaches[0]}`;
       }
