@@ -1,9 +1,10 @@
 /**
- * Requests through the router to upstreams that answer, stall, break off and are not there, from clients that read
- * slowly and leave. Every answer names the request that it is for: one that came to another request is counted.
+ * Requests through the router to upstreams that answer, stall, break off, change the protocol and are not there, from
+ * clients that read slowly, leave, also while a guard thinks, and send several at once on a connection. Every answer names the request that it is for: one that came to another request is counted.
  */
 import { once } from 'node:events';
 import { Agent, request as ask, createServer } from 'node:http';
+import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { CircuitBreaker, RequestRouter, ServiceRegistry } from 'holdfast';
 import { memoryRegistry } from 'holdfast/adapters/memory';
@@ -29,10 +30,17 @@ const behaviours = {
   },
   fail: (request, response) => response.writeHead(503).end(request.url),
 };
+behaviours.guarded = behaviours.echo;
 
 async function startUpstream() {
   const server = createServer({ keepAliveTimeout: 50 }, (request, response) => {
     behaviours[request.url.split('/')[1]](request, response);
+  });
+  server.on('upgrade', (_request, socket, head) => {
+    socket.on('error', () => {});
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
+    socket.write(head);
+    socket.pipe(socket);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -48,6 +56,8 @@ async function startRouter(port) {
   const breaker = new CircuitBreaker({ name: 'soak', failureRate: 1, minimumCalls: 1_000_000 });
   const router = new RequestRouter({ registry })
     .route('/dead/*', { service: 'dead' })
+    .route('/guarded/*', { service: 'upstream', guards: [() => pause(2)] })
+    .route('/switch/*', { service: 'upstream', upgrade: true })
     .route('/*', { service: 'upstream', policy: breaker });
   const { port: front } = await router.listen({ port: 0, host });
   return { registry, router, front };
@@ -57,6 +67,10 @@ async function startRouter(port) {
 const kinds = [
   ...Array(12).fill('echo'),
   ...Array(4).fill('post'),
+  'guarded',
+  'pipelined',
+  'switch',
+  'leave-guarded',
   'long',
   'slow',
   'leave',
@@ -76,12 +90,13 @@ export async function soak() {
   async function one() {
     number += 1;
     const kind = kinds[Math.floor(Math.random() * kinds.length)];
-    const behaviour = { slow: 'long', leave: 'stall' }[kind] ?? kind;
+    if (kind === 'pipelined' || kind === 'switch') return inLine(kind, number);
+    const behaviour = { slow: 'long', leave: 'stall', 'leave-guarded': 'guarded' }[kind] ?? kind;
     const path = `/${behaviour}/${number}`;
     const body = kind === 'post' ? `body of ${number}` : undefined;
     const asked = ask({ port: front, host: '127.0.0.1', agent, path, method: body ? 'POST' : 'GET' });
     asked.end(body);
-    if (kind === 'leave') {
+    if (kind === 'leave' || kind === 'leave-guarded') {
       setImmediate(() => asked.destroy());
       await once(asked, 'close').catch(() => {});
       counts.left += 1;
@@ -92,6 +107,40 @@ export async function soak() {
       () => undefined,
     );
     judge(kind, path, body, answer);
+  }
+
+  /** Three requests sent at once on a connection of their own, of which the last may change its protocol. */
+  async function inLine(kind, id) {
+    const paths = [
+      `/echo/${id}-1`,
+      `/guarded/${id}-2`,
+      kind === 'switch' ? `/switch/${id}` : `/echo/${id}-3`,
+    ];
+    const words = `said by ${id};`;
+    const last = kind === 'switch' ? 'Connection: Upgrade\r\nUpgrade: echo' : 'Connection: close';
+    const socket = connect(front, '127.0.0.1')
+      .setEncoding('latin1')
+      .on('error', () => {});
+    socket.write(
+      paths
+        .map((path, at) => `GET ${path} HTTP/1.1\r\nHost: soak\r\n${at === 2 ? `${last}\r\n` : ''}\r\n`)
+        .join(''),
+    );
+    let text = '';
+    let said = false;
+    socket.on('data', (chunk) => {
+      text += chunk;
+      if (!said && text.includes('101 Switching')) said = socket.write(words);
+      if (text.endsWith(words)) socket.end();
+    });
+    await once(socket, 'close');
+    const wanted = kind === 'switch' ? [...paths.slice(0, 2), words] : paths;
+    const places = wanted.map((part) => text.indexOf(part));
+    const inOrder = places.every((place, at) => place > (places[at - 1] ?? 0));
+    const others = text
+      .match(/\/(?:echo|guarded)\/\d+|said by \d+/g)
+      ?.some((part) => !part.endsWith(`${id}`));
+    counts[others ? 'mixedUp' : inOrder ? 'whole' : 'unexpected'] += 1;
   }
 
   function judge(kind, path, body, answer) {
