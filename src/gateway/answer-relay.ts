@@ -3,12 +3,13 @@ import type { Clock } from '../core/clock.ts';
 import { UpstreamError } from '../core/errors.ts';
 import { messageOf } from '../core/holdfast-error.ts';
 import { responseHeaders } from './answer-fields.ts';
+import type { BodySink } from './body-sink.ts';
 import type { Door } from './door.ts';
 import type { HttpExchange } from './exchange.ts';
 import { headerName } from './header-names.ts';
 import { forwardableTrailers } from './headers.ts';
 import { StallWatch } from './stall-watch.ts';
-import type { BodySink, UpstreamCall } from './upstream-call.ts';
+import type { UpstreamCall } from './upstream-call.ts';
 import type { Via } from './via.ts';
 
 /** Who takes nothing, in errors. */

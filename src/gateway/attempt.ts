@@ -38,6 +38,8 @@ export interface Outbound {
   readonly http2?: boolean | undefined;
   /** The request's trailers, once its body is over. */
   readonly trailers?: (() => readonly (readonly [string, string])[]) | undefined;
+  /** The names of trailers that the client has announced. */
+  readonly trailerNames?: string | undefined;
   readonly hintsTo?: Pick<Door, 'hint'> | undefined;
   /** Who waits for the answer. */
   readonly client: Client;

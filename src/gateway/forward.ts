@@ -9,10 +9,13 @@ import type { Clock } from '../core/clock.ts';
 import { BulkheadFullError } from '../core/errors.ts';
 import { Http2Upstream } from './http2-upstream.ts';
 import { SilenceLimit } from './silence-limit.ts';
+import { TrailingCalls } from './trailing-call.ts';
+import { passOverUnaskedContinue } from './unasked-continue.ts';
 import { checkedLookup, refuseAddress } from './upstream-address.ts';
-import { type CallListener, UpstreamCall, type UsedConnection } from './upstream-call.ts';
+import { type CallListener, UpstreamCall } from './upstream-call.ts';
 import type { UpstreamRequest } from './upstream-request.ts';
 import type { UpstreamTls } from './upstream-tls.ts';
+import type { UsedConnection } from './used-connection.ts';
 
 /** Options of {@link Upstreams}. */
 export interface UpstreamsOptions {
@@ -51,6 +54,7 @@ class Lane extends Client implements UsedConnection {
       this.served = 0;
     };
     this.on('connect', anew).on('disconnect', anew);
+    this.on('connect', () => passOverUnaskedContinue(this));
   }
 
   start(call: UpstreamCall): void {
@@ -97,6 +101,7 @@ export class Upstream {
   readonly #idle: Lane[] = [];
   readonly #connectors: Map<number, ReturnType<typeof buildConnector>> = new Map();
   readonly #waiting: Set<UpstreamCall> = new Set();
+  #trailingCalls: TrailingCalls | undefined = undefined;
   #closing = false;
 
   constructor(origin: string, options: UpstreamsOptions) {
@@ -121,6 +126,10 @@ export class Upstream {
       throw new BulkheadFullError(this.origin, connections + waiting, 0);
     this.active += 1;
     const call = new UpstreamCall(this, request, listener);
+    if (request.trailerNames !== undefined) {
+      this.#trailing().begin(call, request);
+      return call;
+    }
     call.silence = new SilenceLimit(clock, call);
     const lane = this.#idle.pop() ?? this.#newLane();
     if (lane === undefined) this.#waiting.add(call);
@@ -147,6 +156,15 @@ export class Upstream {
     if (this.#connectors.size >= mostConnectors) this.#connectors.clear();
     this.#connectors.set(timeout, connector);
     return connector;
+  }
+
+  #trailing(): TrailingCalls {
+    const { denied } = this.#options;
+    this.#trailingCalls ??= new TrailingCalls(this.origin, {
+      ...this.#options,
+      lookup: checkedLookup(denied),
+    });
+    return this.#trailingCalls;
   }
 
   /** A call has ended. */
@@ -191,6 +209,7 @@ export class Upstream {
   /** Break off every call. */
   async destroy(): Promise<void> {
     this.#closing = true;
+    this.#trailingCalls?.destroy();
     this.#idle.length = 0;
     const stopped = new Error('the router was stopped');
     for (const call of [...this.#waiting]) call.onError(stopped);

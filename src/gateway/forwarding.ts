@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream';
 import { ProblemError } from '../core/errors.ts';
 import { type Gate, isGate } from '../core/policy.ts';
+import { announcedTrailers } from './announced-trailers.ts';
 import { AnswerRelay } from './answer-relay.ts';
 import type { Outbound } from './attempt.ts';
 import { keepDeadline, timeLeft } from './deadline.ts';
@@ -44,6 +45,8 @@ export function forward(
   const path = outboundPath(exchange, route.change, context.paths);
   const headers = headersFor(context, exchange, route);
   const body = bodyOf(exchange, patienceOf(context, route));
+  const trailerNames = announcedTrailers(exchange, context.identityHeaders);
+  const trails = trailerNames !== undefined || (route.http2 && body !== null);
   const outbound: Outbound = {
     route: route.pattern,
     target,
@@ -57,7 +60,8 @@ export function forward(
     timeouts: route.timeouts,
     instanceBreakers: route.instanceBreakers,
     http2: route.http2,
-    trailers: route.http2 && body !== null ? () => trailersOf(exchange, context) : undefined,
+    trailers: trails ? () => trailersOf(exchange, context) : undefined,
+    trailerNames,
     hintsTo: exchange.door,
     client: exchange,
   };

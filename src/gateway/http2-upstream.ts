@@ -13,6 +13,7 @@ import type { LookupFunction } from 'node:net';
 import type { Clock, Timer } from '../core/clock.ts';
 import { BulkheadFullError } from '../core/errors.ts';
 import { http2Fields } from './http2-fields.ts';
+import { rawBuffers } from './raw-buffers.ts';
 import { type CallCounter, type CallListener, UpstreamCall } from './upstream-call.ts';
 import type { UpstreamRequest } from './upstream-request.ts';
 import type { UpstreamTls } from './upstream-tls.ts';
@@ -213,17 +214,17 @@ class Http2Call {
 
   #listen(stream: ClientHttp2Stream): void {
     stream.on('headers', (fields: IncomingHttpHeaders, _flags: number, raw: readonly string[]) => {
-      this.#call.onHeaders(Number(fields[':status']), buffers(raw), () => {}, '');
+      this.#call.onHeaders(Number(fields[':status']), rawBuffers(raw), () => {}, '');
     });
     stream.on('response', (fields: IncomingHttpHeaders, flags: number, raw: readonly string[]) => {
       this.#limit(this.#request.timeouts.idle, 'UND_ERR_BODY_TIMEOUT');
       this.#call.onResponseStarted();
-      this.#call.onHeaders(Number(fields[':status']), buffers(raw), () => stream.resume(), '');
+      this.#call.onHeaders(Number(fields[':status']), rawBuffers(raw), () => stream.resume(), '');
       // Known at once, so that whoever passes it on can say it at once.
       if ((flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0) this.#complete();
     });
     stream.on('trailers', (_fields: IncomingHttpHeaders, _flags: number, raw: readonly string[]) => {
-      this.#trailers = buffers(raw);
+      this.#trailers = rawBuffers(raw);
     });
     stream.on('data', (chunk: Buffer) => {
       this.#limit(this.#request.timeouts.idle, 'UND_ERR_BODY_TIMEOUT');
@@ -282,13 +283,4 @@ class Http2Call {
       this.#abort(Object.assign(new Error('it took too long'), { code }));
     });
   }
-}
-
-function buffers(raw: readonly string[]): Buffer[] {
-  const list: Buffer[] = [];
-  for (let index = 0; index < raw.length; index += 2) {
-    if (!raw[index]!.startsWith(':'))
-      list.push(Buffer.from(raw[index]!, 'latin1'), Buffer.from(raw[index + 1]!, 'latin1'));
-  }
-  return list;
 }

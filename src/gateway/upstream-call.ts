@@ -1,22 +1,12 @@
 /** One call to an upstream, from its dispatch to the end of its answer. */
 import type { Duplex } from 'node:stream';
 import { hintFields, mostHints } from './answer-fields.ts';
+import type { BodySink } from './body-sink.ts';
 import { isOddlyCoded } from './headers.ts';
 import { type SilenceLimit, silentBody, silentStart } from './silence-limit.ts';
 import type { UpstreamRequest } from './upstream-request.ts';
+import type { UsedConnection } from './used-connection.ts';
 import type { HttpVersion } from './via.ts';
-
-/** Takes an answer's body. */
-export interface BodySink {
-  /** A piece; false asks to pause until {@link UpstreamCall.resume}. */
-  data(chunk: Buffer): boolean;
-  /** What has come by now is all there is for the moment. Called once, unless the body has ended by then. */
-  pause?(): void;
-  /** The body is whole. */
-  end(trailers: readonly Buffer[]): void;
-  /** The body broke off. */
-  fail(error: Error): void;
-}
 
 /** Is told what becomes of a call; each at most once, and only one of the first two. Must not throw. */
 export interface CallListener {
@@ -34,24 +24,15 @@ export interface CallCounter {
   leave(call: UpstreamCall): void;
 }
 
-/** A connection to an upstream. */
-export interface UsedConnection {
-  /** How many requests were written on it. */
-  served: number;
-  /**
-   * It is done with the call that it was given.
-   *
-   * @param well whether the call came to its end; otherwise whoever reports it may still be at work on the connection.
-   */
-  free?(well: boolean): void;
-}
-
 /** How a call ended: its answer came whole, it failed, or we gave it up. */
 export type CallEnding = 'complete' | 'failed' | 'abandoned';
 
 const unknownConnection: UsedConnection = { served: 0 };
 
 const noChunks: Buffer[] = [];
+
+/** The most interim answers (1xx) before the answer itself; an upstream could go on with them for ever. */
+const mostInterim = 1_000;
 
 /** How much of an answer is taken in before anybody wants it. */
 const heldBytes = 65_536;
@@ -79,7 +60,6 @@ export class UpstreamCall {
   readonly #counter: CallCounter;
   readonly #listener: CallListener;
   #answered = false;
-  #hinted = 0;
   #abort: ((error?: Error) => void) | undefined;
   #abandoned: Error | undefined;
   #resume: (() => void) | undefined;
@@ -89,6 +69,7 @@ export class UpstreamCall {
   #pastHead = false;
   /** Whether nobody has asked it to pause. */
   #flows = true;
+  #interim = 0;
   #sink: BodySink | undefined;
   #trailers: readonly Buffer[] = [];
   #failure: Error | undefined;
@@ -190,8 +171,9 @@ export class UpstreamCall {
 
   onHeaders(status: number, headers: Buffer[], resume: () => void, reason: string): boolean {
     if (status < 200) {
-      if (status === 103) this.#hinted += 1;
-      if (status === 103 && this.#hinted <= mostHints) this.request.hintsTo?.hint(hintFields(headers));
+      this.#interim += 1;
+      if (this.#interim > mostInterim) throw new Error('sent too many interim answers');
+      if (status === 103 && this.#interim <= mostHints) this.request.hintsTo?.hint(hintFields(headers));
       return true;
     }
     // Thrown, it ends the call with its connection.

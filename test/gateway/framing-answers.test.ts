@@ -116,6 +116,43 @@ describe('framing, on raw sockets', () => {
     await until(() => open.text().includes('hello'));
   });
 
+  it('rule 10: an unasked 100 and other interim answers are passed over, whatever pieces they come in', async () => {
+    const interim =
+      'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\nX-A: b\r\n\r\nHTTP/1.1 100 Go on\r\nX-B: c\r\n\r\nHTTP/1.1 199 Odd\r\n\r\n';
+    for (const size of [1, 7, 1_000]) {
+      const { url } = await rawUpstream((socket) => {
+        socket.setNoDelay(true);
+        socket.on('data', async () => {
+          const bytes = `${interim}HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\nHTTP/1.1 100 in the body`;
+          for (let at = 0; at < bytes.length; at += size) {
+            socket.write(bytes.slice(at, at + size));
+            await new Promise((resolve) => setImmediate(resolve));
+          }
+        });
+      });
+      const { port } = await listening({}, (it) => it.route('/*', { url }));
+      for (const request of [
+        ['GET / HTTP/1.1', 'Host: a'],
+        ['POST / HTTP/1.1', 'Host: a', 'Content-Length: 2'],
+        ['GET /kept HTTP/1.1', 'Host: a'],
+      ]) {
+        const answer = await exchange(port, request, request[0]!.startsWith('POST') ? 'hi' : '');
+        expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+        expect(answer.endsWith('\r\n\r\nHTTP/1.1 100 in the body')).toBe(true);
+      }
+    }
+  });
+
+  it('an upstream that sends interim answers without end is given up', async () => {
+    const { url } = await rawUpstream((socket) => {
+      const send = (): void =>
+        void (socket.writable && socket.write('HTTP/1.1 102 Processing\r\n\r\n', () => setImmediate(send)));
+      socket.once('data', send);
+    });
+    const { port } = await listening({}, (it) => it.route('/*', { url }));
+    expect(statusOf(await exchange(port, ['GET / HTTP/1.1', 'Host: a']))).toBe(502);
+  });
+
   it('rule 10: passes 103 on', async () => {
     const { url } = await rawUpstream((socket) => {
       socket.on('data', () => {

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { request as plainRequest } from 'node:http';
 import { connect, createSecureServer, type SecureServerOptions } from 'node:http2';
 import { Agent, createServer, request as secureRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -99,6 +100,25 @@ describe('RequestRouter', () => {
     expect(asked.length).toBe(1);
   });
 
+  it.each([true, false])(
+    'sends trailers of a request to an upstream that is trusted: %s',
+    async (trusted) => {
+      const tls = selfSigned();
+      const { url, asked } = await secureUpstream(tls);
+      const router = new RequestRouter({ upstreamTls: { ca: trusted ? tls.cert : selfSigned().cert } });
+      onCleanup(() => router.stop({ timeout: 0 }));
+      const { url: front } = await router.route('/*', { url }).listen({ port: 0, host: '127.0.0.1' });
+      const status = await new Promise((resolve, reject) => {
+        const sent = plainRequest(front, { method: 'POST', headers: { trailer: 'x-sum' } });
+        sent.on('response', (response) => resolve(response.resume().statusCode)).on('error', reject);
+        sent.write('body');
+        sent.addTrailers({ 'x-sum': '7' });
+        sent.end();
+      });
+      expect([status, asked]).toEqual(trusted ? [200, ['1.1', 'x-sum: 7']] : [502, []]);
+    },
+  );
+
   it.each<[object, string]>([
     [{ ca: '' }, 'upstreamTls.ca'],
     [{ cert: 'x' }, 'upstreamTls'],
@@ -113,7 +133,10 @@ async function secureUpstream(tls: SecureServerOptions): Promise<{ url: string; 
   const asked: string[] = [];
   const server = createSecureServer({ ...tls, allowHTTP1: true }, (request, response) => {
     asked.push(request.httpVersion);
-    response.end();
+    request.resume().on('end', () => {
+      for (const [name, value] of Object.entries(request.trailers)) asked.push(`${name}: ${value}`);
+      response.end();
+    });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   onCleanup(() => void server.close());
