@@ -6,8 +6,10 @@ import { responseHeaders } from './answer-fields.ts';
 import type { BodySink } from './body-sink.ts';
 import type { Door } from './door.ts';
 import type { HttpExchange } from './exchange.ts';
+import { deadlineFields, isGrpc, isOverdue } from './grpc.ts';
 import { headerName } from './header-names.ts';
 import { forwardableTrailers } from './headers.ts';
+import { problemOf } from './problem.ts';
 import { StallWatch } from './stall-watch.ts';
 import type { UpstreamCall } from './upstream-call.ts';
 import type { Via } from './via.ts';
@@ -150,7 +152,15 @@ export class AnswerRelay implements BodySink {
     if (this.#awaited === givenWhole) return;
     const { record, gone } = this.#exchange;
     record.error ??= gone === undefined ? error : undefined;
-    this.#door.destroy();
+    if (isOverdue(gone) && isGrpc(this.#exchange)) this.#endLate(gone);
+    else this.#door.destroy();
+  }
+
+  /** A gRPC call whose answer has begun: its caller is told how it ends. */
+  #endLate(gone: unknown): void {
+    if (this.#awaited !== sent && !this.#begin()) return;
+    this.#exchange.record.error ??= gone;
+    this.#door.end(deadlineFields(problemOf(gone)));
   }
 }
 

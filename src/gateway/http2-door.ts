@@ -163,10 +163,22 @@ export class Http2Door implements Door {
     if (fields === undefined || this.#stream.destroyed || this.#stream.closed) return;
     const whole = this.#ended && this.#trailers.length === 0;
     this.#stream.respond(fields, whole ? { endStream: true } : { waitForTrailers: true });
-    if (whole) return;
+    if (whole) {
+      this.#stopTheRest();
+      return;
+    }
     this.#stream.on('wantTrailers', () => {
       // Node ends a stream before it resets it: without trailers that end is not sent.
-      if (this.#ended) this.#stream.sendTrailers(http2Fields(this.#trailers.flat()));
+      if (!this.#ended) return;
+      this.#stream.sendTrailers(http2Fields(this.#trailers.flat()));
+      this.#stopTheRest();
+    });
+  }
+
+  /** A client whose request is not over yet is told to stop, without an error (RFC 9113, 8.1). */
+  #stopTheRest(): void {
+    setImmediate(() => {
+      if (!this.#stream.readableEnded) this.#stream.close(constants.NGHTTP2_NO_ERROR);
     });
   }
 
@@ -203,7 +215,7 @@ export class Http2Door implements Door {
     this.#ended = true;
     this.#respond();
     this.#stream.end();
-    // The rest of a request that was answered early: the client is told to stop, without an error (RFC 9113, 8.1).
+    // What has come meanwhile of a request that was answered early goes by unread.
     if (!this.#stream.readableEnded) this.#stream.resume();
   }
 

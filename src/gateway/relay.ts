@@ -1,6 +1,7 @@
 /** Giving answers of our own: a `Response`, a problem. */
 import type { Door } from './door.ts';
 import type { HttpExchange } from './exchange.ts';
+import { deadlineFields } from './grpc.ts';
 import type { AddedHeaders } from './headers.ts';
 import { type Problem, problemBody } from './problem.ts';
 import { type Patience, StallWatch } from './stall-watch.ts';
@@ -102,6 +103,13 @@ function drained(exchange: HttpExchange, patience: Patience): Promise<void> {
     forget = exchange.whenGone(onward);
     exchange.door.onDrain(onward);
   });
+}
+
+/** Tell a gRPC call that its time is over, with nothing else: the head is the end as well. */
+export function sendGrpcDeadline(door: Door, problem: Problem, added: AddedHeaders | undefined): void {
+  const headers = ['content-type', 'application/grpc', ...deadlineFields(problem).flat()];
+  door.begin(200, '', [...headers, ...(added?.list ?? [])]);
+  door.end();
 }
 
 /** Tell what went wrong; or break off, when an answer has begun already. */

@@ -10,10 +10,11 @@ import type { Guard, HttpExchange, RouteInUse } from './exchange.ts';
 import type { ExchangeRecord } from './exchange-record.ts';
 import { type FoundRoute, findRoute, noRoute } from './find-route.ts';
 import { type ForwardContext, forward, headersFor, patienceOf } from './forwarding.ts';
+import { isGrpc } from './grpc.ts';
 import type { RouteTable } from './match.ts';
 import { problemOf } from './problem.ts';
 import { send } from './proxy.ts';
-import { sendProblem, sendResponse } from './relay.ts';
+import { sendGrpcDeadline, sendProblem, sendResponse } from './relay.ts';
 import type { Route } from './route.ts';
 import type { RouteHandler } from './router-options.ts';
 
@@ -167,7 +168,7 @@ function answer(
   const { destination } = route;
   switch (destination.kind) {
     case 'handle':
-      return handled(exchange, destination.handle);
+      return handled(exchange, destination.handle, keepDeadline(exchange, context.clock, route.total));
     case 'compose':
       keepDeadline(exchange, context.clock, route.total);
       return composeAnswer(exchange, destination.parts, {
@@ -191,10 +192,23 @@ function answer(
   }
 }
 
-async function handled(exchange: HttpExchange, handle: RouteHandler): Promise<Response> {
-  const response = await handle(exchange);
+/** @param bounded whether it has to answer in time. */
+async function handled(exchange: HttpExchange, handle: RouteHandler, bounded: boolean): Promise<Response> {
+  const response = await (bounded ? handledInTime(exchange, handle) : handle(exchange));
   if (response === undefined) throw new TypeError('the handler of a route gave no Response');
   return response;
+}
+
+/** Nobody waits for a handler whose time is over, nor for what it may still give. */
+function handledInTime(exchange: HttpExchange, handle: RouteHandler): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    const forget = exchange.whenGone(reject);
+    const given = Promise.resolve(handle(exchange)).finally(forget);
+    given.then((response) => {
+      if (exchange.gone === undefined) resolve(response);
+      else void response?.body?.cancel(exchange.gone).catch(() => {});
+    }, reject);
+  });
 }
 
 /** Answer with what went wrong. */
@@ -214,7 +228,11 @@ export function refuse(
   }
   try {
     if (!door.started) record.status = problem.status;
-    sendProblem(door, problem, exchange?.response);
+    if (problem.status === 504 && !door.started && exchange !== undefined && isGrpc(exchange)) {
+      sendGrpcDeadline(door, problem, exchange.response);
+    } else {
+      sendProblem(door, problem, exchange?.response);
+    }
   } catch (cause) {
     warnOf('a problem could not be told', cause);
     door.destroy();

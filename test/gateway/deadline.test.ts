@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { TimeoutError } from '../../src/core/errors.ts';
 import { type Policy, wrapWith } from '../../src/core/policy.ts';
 import { retry } from '../../src/resilience/retry.ts';
 import { testRuntime } from '../../src/testing/test-runtime.ts';
@@ -101,5 +102,87 @@ describe('deadlines', () => {
     const begun = clock.now();
     expect(await (await fetch(url, { headers: { 'X-Request-Timeout': '1s' } })).text()).toBe('fine');
     expect(seen).toEqual([begun + 1_000]);
+  });
+});
+
+describe('a handler whose time is over', () => {
+  it('is given up: 504, its signal aborts, and what it gives later goes nowhere', async () => {
+    const { clock } = testRuntime();
+    const late: { give?: (response: Response) => void; reason?: unknown; cancelled?: unknown } = {};
+    const { url, router } = await listening({ runtime: { clock } }, (it) =>
+      it
+        .route('/slow', {
+          timeouts: { total: 300 },
+          handle: ({ signal }) => {
+            signal.addEventListener('abort', () => {
+              late.reason = signal.reason;
+            });
+            return new Promise((resolve) => {
+              late.give = resolve;
+            });
+          },
+        })
+        .route('/quick', { timeouts: { total: 300 }, handle: () => new Response('in time') }),
+    );
+    expect(await fetch(`${url}/quick`).then((response) => response.text())).toBe('in time');
+    const asked = fetch(`${url}/slow`);
+    await until(() => late.give !== undefined);
+    clock.advance(300);
+    const response = await asked;
+    expect([response.status, response.headers.get('content-type')]).toEqual([
+      504,
+      'application/problem+json',
+    ]);
+    expect(late.reason).toBeInstanceOf(TimeoutError);
+    const body = new ReadableStream({
+      cancel(reason) {
+        late.cancelled = reason;
+      },
+    });
+    late.give!(new Response(body));
+    await until(() => late.cancelled !== undefined);
+    expect(router.active).toBe(0);
+  });
+
+  it('is one that a trusted proxy does not wait for any longer, too; one that throws late harms nobody', async () => {
+    const { clock } = testRuntime();
+    let fail: ((error: Error) => void) | undefined;
+    const { url } = await listening({ ...trusting, runtime: { clock } }, (it) =>
+      it.route('/slow', {
+        handle: () =>
+          new Promise((_resolve, reject) => {
+            fail = reject;
+          }),
+      }),
+    );
+    const asked = fetch(`${url}/slow`, { headers: { 'X-Request-Timeout': '1s' } });
+    await until(() => fail !== undefined);
+    clock.advance(1_000);
+    expect((await asked).status).toBe(504);
+    fail!(new Error('too late'));
+  });
+
+  it('may send a stream that it has begun for as long as it likes', async () => {
+    const { clock } = testRuntime();
+    let controller: ReadableStreamDefaultController | undefined;
+    const { url } = await listening({ runtime: { clock } }, (it) =>
+      it.route('/', {
+        timeouts: { total: 300 },
+        handle: () =>
+          new Response(
+            new ReadableStream({
+              start(given) {
+                controller = given;
+                given.enqueue(new TextEncoder().encode('begun '));
+              },
+            }),
+          ),
+      }),
+    );
+    const response = await fetch(url);
+    clock.advance(1_000);
+    controller?.enqueue(new TextEncoder().encode('ended'));
+    controller?.close();
+    expect(await response.text()).toBe('begun ended');
   });
 });
