@@ -1,6 +1,6 @@
 /** From the first connection to the last: where a router listens, what is under way, and how it comes to rest. */
 import type { Server } from 'node:http';
-import type { ServerHttp2Session } from 'node:http2';
+import { constants, type ServerHttp2Session } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../core/clock.ts';
 import type { Duration } from '../core/duration.ts';
@@ -16,6 +16,7 @@ import {
   pendingReads,
   type ServerHandlers,
 } from './node-server.ts';
+import { limitResets } from './reset-limit.ts';
 
 /** `leaving` still accepts connections, but says that it will not for long. */
 export type RouterState = 'running' | 'leaving' | 'draining' | 'stopped';
@@ -77,7 +78,9 @@ export class RouterLife {
 
   /** An HTTP/2 connection: told when no new requests are taken, and ended with the last exchange. */
   addSession(session: ServerHttp2Session): void {
-    if (this.#state === 'draining' || this.#state === 'stopped') session.close();
+    limitResets(session, this.#clock);
+    if (this.#state === 'leaving') session.once('stream', () => sayGoodbye(session));
+    else if (this.#state !== 'running') session.close();
     this.#sessions.add(session);
     session.once('close', () => this.#sessions.delete(session));
   }
@@ -108,6 +111,7 @@ export class RouterLife {
   async stop(times: StopTimes, release: () => Promise<unknown>): Promise<boolean> {
     if (times.grace > 0) {
       this.#state = 'leaving';
+      for (const session of this.#sessions) sayGoodbye(session);
       await new Promise<void>((resolve) => {
         this.#clock.schedule(times.grace, resolve, { hold: true });
       });
@@ -135,4 +139,15 @@ export class RouterLife {
     } while (this.inFlight.size > 0);
     return true;
   }
+}
+
+/** The greatest number that a stream can have. */
+const lastStream = 2 ** 31 - 1;
+
+/**
+ * Tell a client to go elsewhere. Whatever it has sent by then, or sends all the same, is served (RFC 9113, 6.8): a
+ * GOAWAY that names the last stream comes later.
+ */
+function sayGoodbye(session: ServerHttp2Session): void {
+  if (!session.destroyed && !session.closed) session.goaway(constants.NGHTTP2_NO_ERROR, lastStream);
 }

@@ -73,6 +73,7 @@ describe('the deadline of a gRPC call', () => {
     const stream = call(client, '200m');
     await until(() => arrived.length === 1);
     expect(arrived[0]!.headers['grpc-timeout']).toBe('200m');
+    expect(arrived[0]!.headers['x-request-timeout']).toBeUndefined();
     await clock.advance(199);
     expect(stream.told.closed).toBe(false);
     await clock.advance(1);

