@@ -37,6 +37,8 @@ export class FilteredDoor implements Door {
   #watcher: BodyWatcher | undefined;
   #trailers: readonly (readonly [string, string])[] | undefined;
   #drained: (() => void) | undefined;
+  /** Bytes that went on; undefined when no stream stands in the way, so that they are those that came. */
+  sent: number | undefined;
 
   /** @param onError told when a stream for the body fails, which breaks the answer off. */
   constructor(inner: Door, filter: AnswerFilter, onError: (error: Error) => void) {
@@ -121,7 +123,9 @@ export class FilteredDoor implements Door {
 
   #join(stream: Duplex): void {
     this.#stream = stream;
+    this.sent = 0;
     stream.on('data', (chunk: Uint8Array) => {
+      this.sent! += chunk.length;
       if (!this.#inner.write(chunk)) stream.pause();
     });
     this.#inner.onDrain(() => stream.resume());

@@ -6,7 +6,7 @@ import type { RequestFinished } from './router-events.ts';
 export interface ExchangeOutcome {
   /** What was answered; 499 when the client went away before any answer. */
   readonly status: number;
-  /** Bytes of the answer's body, as whoever gave the answer counts them. */
+  /** Bytes of the answer's body, as they were sent: after compression. */
   readonly bytes: number;
   /** The service that was asked, if one was. */
   readonly service: string | undefined;

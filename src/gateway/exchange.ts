@@ -6,17 +6,10 @@ import { type AnswerFilter, FilteredDoor } from './answer-filter.ts';
 import type { Door } from './door.ts';
 import type { ExchangeOutcome, ExchangeRecord } from './exchange-record.ts';
 import { AddedHeaders, type RequestHeaders } from './headers.ts';
+import type { Principal } from './principal.ts';
 import { noLongerThan, readUpTo } from './request-body.ts';
 import type { Target } from './target.ts';
 import { type HttpVersion, isHttpVersion } from './via.ts';
-
-/** Who makes a request, as a guard established it. */
-export interface Principal {
-  /** Who it is, such as a token's `sub`. */
-  readonly subject: string;
-  /** All that was established, such as a token's claims. */
-  readonly claims: Readonly<Record<string, unknown>>;
-}
 
 /** One request's life, as guards and route functions see it. */
 export interface Exchange {
@@ -137,6 +130,7 @@ export class HttpExchange implements Exchange {
   #id: string | undefined;
   #response: AddedHeaders | undefined;
   #searchParams: URLSearchParams | undefined;
+  #filters: FilteredDoor[] | undefined;
   #controller: AbortController | undefined;
   #gone: Error | undefined;
   #unheard = false;
@@ -223,6 +217,8 @@ export class HttpExchange implements Exchange {
       this.record.error ??= error;
     });
     this.door = filtered;
+    this.#filters ??= [];
+    this.#filters.push(filtered);
     this.onFinished(() => filtered.close());
   }
 
@@ -238,6 +234,9 @@ export class HttpExchange implements Exchange {
   /** The exchange is over. */
   finish(): void {
     this.#finished = true;
+    // The filter next to the client gives what is sent; one added later may change it before.
+    const counted = this.#filters?.find(({ sent }) => sent !== undefined);
+    if (counted?.sent !== undefined) this.record.bytes = counted.sent;
     const callbacks = this.#onFinished;
     this.#onFinished = undefined;
     if (callbacks === undefined) return;

@@ -10,12 +10,12 @@ import { BulkheadFullError } from '../core/errors.ts';
 import { Http2Upstream } from './http2-upstream.ts';
 import { SilenceLimit } from './silence-limit.ts';
 import { TrailingCalls } from './trailing-call.ts';
-import { passOverUnaskedContinue } from './unasked-continue.ts';
 import { checkedLookup, refuseAddress } from './upstream-address.ts';
 import { type CallListener, UpstreamCall } from './upstream-call.ts';
 import type { UpstreamRequest } from './upstream-request.ts';
 import type { UpstreamTls } from './upstream-tls.ts';
 import type { UsedConnection } from './used-connection.ts';
+import { watchHeads } from './watch-heads.ts';
 
 /** Options of {@link Upstreams}. */
 export interface UpstreamsOptions {
@@ -42,6 +42,7 @@ const mostConnectors = 16;
 /** One connection, made again whenever it was closed, for one call at a time. Calls learn how many came before them. */
 class Lane extends Client implements UsedConnection {
   served = 0;
+  isOld = false;
   readonly #owner: Upstream;
   readonly #connecting: Connecting;
   #busy = false;
@@ -54,7 +55,11 @@ class Lane extends Client implements UsedConnection {
       this.served = 0;
     };
     this.on('connect', anew).on('disconnect', anew);
-    this.on('connect', () => passOverUnaskedContinue(this));
+    this.on('connect', () =>
+      watchHeads(this, (isOld) => {
+        this.isOld = isOld;
+      }),
+    );
   }
 
   start(call: UpstreamCall): void {

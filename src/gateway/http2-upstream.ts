@@ -39,6 +39,7 @@ interface Session {
   streams: number;
   /** How many streams it has had. */
   served: number;
+  readonly isOld: false;
 }
 
 /** How long a connection without a stream stays open, in milliseconds. */
@@ -106,7 +107,15 @@ export class Http2Upstream implements CallCounter {
     const { lookup, tls } = this.#options;
     const session = connect(this.origin, { ...tls, lookup } as Parameters<typeof connect>[1]);
     const origin = new URL(this.origin);
-    const entry: Session = { session, origin, connected: false, open: true, streams: 0, served: 0 };
+    const entry: Session = {
+      session,
+      origin,
+      connected: false,
+      open: true,
+      streams: 0,
+      served: 0,
+      isOld: false,
+    };
     this.#sessions.add(entry);
     const late = this.#limitConnecting(session, connectTimeout);
     const done = (): void => {

@@ -1,7 +1,7 @@
 export type { Gate, GateSet, Permit } from '../core/policy.ts';
 export type { AnswerFilter, AnswerHead, AnswerHeaders, BodyWatcher } from './answer-filter.ts';
 export type { RouteConditions, ValueCondition } from './conditions.ts';
-export type { Exchange, Guard, GuardResult, Principal } from './exchange.ts';
+export type { Exchange, Guard, GuardResult } from './exchange.ts';
 export type { ExchangeOutcome } from './exchange-record.ts';
 export type { ExplainedDestination, ExplainedShare, PassedOver, RouteExplanation } from './explain.ts';
 export {
@@ -30,6 +30,7 @@ export type { ImaginedRequest } from './imagined.ts';
 export type { HandedOver } from './node-door.ts';
 export type { ListenAddress, ListenOptions } from './node-server.ts';
 export type { PathRules } from './path.ts';
+export type { Principal } from './principal.ts';
 export type { RetryBudgetShare, RouteHedge, RouteRetries } from './repeat-rules.ts';
 export { RequestRouter } from './request-router.ts';
 export type { RouteDefinition } from './route-set.ts';

@@ -14,7 +14,7 @@ export interface RequestFinished {
   readonly service?: string | undefined;
   /** Id of the instance that answered, or the origin of a fixed upstream. */
   readonly instance?: string | undefined;
-  /** Bytes of the answer's body. */
+  /** Bytes of the answer's body as they were sent, after compression. */
   readonly bytes?: number | undefined;
   /** The request's `X-Request-Id`, if it came with one or a guard gave it one. */
   readonly requestId?: string | undefined;

@@ -142,6 +142,7 @@ class TrailingCall {
       if (response.complete) this.#complete(response.rawTrailers);
     });
     this.#limit(idle, 'UND_ERR_BODY_TIMEOUT');
+    if (response.httpVersion === '1.0') this.#call.version = '1.0';
     const { statusCode = 0, rawHeaders, statusMessage = '' } = response;
     this.#tell(statusCode, rawHeaders, () => response.resume(), statusMessage);
   }

@@ -27,7 +27,7 @@ export interface CallCounter {
 /** How a call ended: its answer came whole, it failed, or we gave it up. */
 export type CallEnding = 'complete' | 'failed' | 'abandoned';
 
-const unknownConnection: UsedConnection = { served: 0 };
+const unknownConnection: UsedConnection = { served: 0, isOld: false };
 
 const noChunks: Buffer[] = [];
 
@@ -178,6 +178,7 @@ export class UpstreamCall {
     }
     // Thrown, it ends the call with its connection.
     if (isOddlyCoded(headers)) throw new Error('answered in a transfer coding other than chunked');
+    if (this.connection.isOld) this.version = '1.0';
     this.status = status;
     this.reason = reason;
     this.rawHeaders = headers;

@@ -2,6 +2,8 @@
 export interface UsedConnection {
   /** How many requests were written on it. */
   served: number;
+  /** Whether the upstream speaks HTTP/1.0 on it. */
+  readonly isOld: boolean;
   /**
    * It is done with the call that it was given.
    *

@@ -5,6 +5,7 @@ import { StoreError } from '../core/errors.ts';
 import type { GcraDecision, GcraLimit } from '../core/gcra.ts';
 import { messageOf } from '../core/holdfast-error.ts';
 import type { RateStore } from '../ports/rate-store.ts';
+import { LimitIdentities, limitIdentity, type NamedLimit } from './limit-identity.ts';
 import type { ListenAddress } from './node-server.ts';
 import type { StopTimes } from './router-life.ts';
 import {
@@ -133,17 +134,19 @@ class PrimaryRates implements RateStore {
 }
 
 let rates: PrimaryRates | undefined;
-const limits: Map<string, number> = new Map();
+const nameless: LimitIdentities = new LimitIdentities();
 
 /**
  * Where a limit without a store of its own is counted in a worker that a router has started; undefined in any other
- * process. Workers run the same program, so the n-th limit of a name in one is the n-th of that name in the others.
+ * process.
+ *
+ * @param named whether the user has named the limit.
+ * @throws InvalidOptionsError when it has no name, and another one like it has none either.
  */
-export function workerRateStore(limit: string, clock: Clock): RateStore | undefined {
+export function workerRateStore(limit: NamedLimit, named: boolean, clock: Clock): RateStore | undefined {
   if (!isRouterWorker()) return undefined;
   rates ??= new PrimaryRates(clock);
   const store = rates;
-  const nth = limits.get(limit) ?? 0;
-  limits.set(limit, nth + 1);
-  return { name: store.name, take: (key, rule, cost) => store.take(`${nth}/${key}`, rule, cost) };
+  const identity = named ? limitIdentity(limit) : nameless.claim(limit);
+  return { name: store.name, take: (key, rule, cost) => store.take(`${identity}/${key}`, rule, cost) };
 }

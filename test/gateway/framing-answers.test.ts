@@ -153,6 +153,29 @@ describe('framing, on raw sockets', () => {
     expect(statusOf(await exchange(port, ['GET / HTTP/1.1', 'Host: a']))).toBe(502);
   });
 
+  it('rule 13: Via tells the version of HTTP in which the upstream has answered', async () => {
+    for (const [version, connection] of [
+      ['1.0', ''],
+      ['1.0', 'Connection: keep-alive\r\n'],
+      ['1.1', ''],
+    ] as const) {
+      const { url } = await rawUpstream((socket) =>
+        socket.on('data', () =>
+          socket.write(`HTTP/${version} 200 OK\r\n${connection}Content-Length: 2\r\n\r\nok`),
+        ),
+      );
+      const { url: front } = await listening({ name: 'edge' }, (it) => it.route('/*', { url }));
+      for (const turn of [1, 2]) {
+        const response = await fetch(front);
+        expect([turn, await response.text(), response.headers.get('via')?.slice(0, 8)]).toEqual([
+          turn,
+          'ok',
+          `${version} edge`,
+        ]);
+      }
+    }
+  });
+
   it('rule 10: passes 103 on', async () => {
     const { url } = await rawUpstream((socket) => {
       socket.on('data', () => {

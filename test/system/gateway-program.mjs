@@ -6,6 +6,15 @@ import { RequestRouter, rateLimit, stopOnSignals } from 'holdfast';
 const [port = '0', workers = '2'] = process.argv.slice(2);
 const say = (what) => console.log(JSON.stringify(what));
 
+// Made in another order in every other worker: who counts with whom must not depend on that.
+const perClient = { limit: 20, per: '1h', key: ({ headers }) => headers.get('x-client') ?? 'nobody' };
+const named = () => rateLimit({ ...perClient, name: 'other' });
+const inOrder = cluster.worker === undefined || cluster.worker.id % 2 === 0;
+const early = inOrder ? undefined : named();
+const limited = rateLimit(perClient);
+const other = early ?? named();
+const wide = rateLimit({ ...perClient, limit: 25 });
+
 const router = new RequestRouter({ health: true })
   .route('/pid', { handle: () => new Response(String(process.pid)) })
   .route('/slow', {
@@ -15,13 +24,11 @@ const router = new RequestRouter({ health: true })
     },
   })
   .route('/limited', {
-    guards: [rateLimit({ limit: 20, per: '1h', key: ({ headers }) => headers.get('x-client') ?? 'nobody' })],
+    guards: [limited],
     handle: () => new Response('in'),
   })
-  .route('/other', {
-    guards: [rateLimit({ limit: 20, per: '1h', key: ({ headers }) => headers.get('x-client') ?? 'nobody' })],
-    handle: () => new Response('in'),
-  });
+  .route('/other', { guards: [other], handle: () => new Response('in') })
+  .route('/wide', { guards: [wide], handle: () => new Response('in') });
 
 stopOnSignals(router, { timeout: '5s' });
 if (cluster.isPrimary) {

@@ -100,7 +100,7 @@ describe('a router with workers', () => {
     expect(serving).not.toContain(gateway.child.pid);
   });
 
-  it('counts rate limits for all workers together, and two limits apart', async () => {
+  it('counts rate limits for all workers together, and three limits apart, in whatever order they are made', async () => {
     const url = await listening(start('0', '3'));
     await pids(url, 3);
     const statuses = async (path: string, client: string): Promise<number[]> => {
@@ -113,6 +113,7 @@ describe('a router with workers', () => {
     expect(ann.filter((status) => status === 429)).toHaveLength(40);
     expect(passed(await statuses('/limited', 'bob'))).toBe(20);
     expect(passed(await statuses('/other', 'ann'))).toBe(20);
+    expect(passed(await statuses('/wide', 'ann'))).toBe(25);
   });
 
   it('starts another worker for one that died, after a while that grows', async () => {

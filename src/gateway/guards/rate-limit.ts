@@ -29,7 +29,10 @@ export interface RateLimitOptions {
   readonly burst?: number | undefined;
   /** What is counted by. Default: the client's address, an IPv6 one by its /64. */
   readonly key?: ((exchange: Exchange) => string) | undefined;
-  /** Names the limit in headers, and keeps apart limits that share a store. Default `default`. */
+  /**
+   * Names the limit in headers, and keeps apart limits that share a store. Default `default`. In workers of one router,
+   * limits of the same name and options count together; of those without a name no two may have the same options.
+   */
   readonly name?: string | undefined;
   /**
    * Where use is counted. Default: this process's memory, 100,000 keys; for workers of one router, that of their primary.
@@ -60,13 +63,17 @@ const log = debugLog('rate-limit');
  * `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10) how many are left. Others are refused
  * with 429 and `Retry-After`.
  *
- * @throws InvalidOptionsError naming each option that is not acceptable.
+ * @throws InvalidOptionsError naming each option that is not acceptable; in a worker of a router, `name` when there is
+ * another limit without one that has the same options.
  */
 export function rateLimit(options: RateLimitOptions): Guard {
   const parsed = parseOptions('rateLimit', optionsSchema, options);
   const { per, burst, name, whenStoreFails, limit, key = clientKey } = parsed;
   const runtime = resolveRuntime(parsed.runtime);
-  const store = parsed.store ?? workerRateStore(name, runtime.clock) ?? processStore(runtime);
+  const store =
+    parsed.store ??
+    workerRateStore(parsed, options.name !== undefined, runtime.clock) ??
+    processStore(runtime);
   const fixed: GcraLimit | undefined = typeof limit === 'number' ? { limit, period: per, burst } : undefined;
   return (exchange) => {
     const rule = fixed ?? { limit: ownLimit(limit, exchange), period: per, burst };

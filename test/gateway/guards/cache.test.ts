@@ -45,6 +45,29 @@ const text = (headers: Record<string, string>, body = 'body'): Response => new R
 const fresh = { 'cache-control': 'max-age=60' };
 
 describe('cache', () => {
+  it('a successful unsafe request forgets what its Location and Content-Location name, of the same origin only', async () => {
+    const named: Record<string, string> = {};
+    const { get, calls } = stage(({ method }) =>
+      method === 'GET' ? text(fresh) : new Response(null, { status: 201, headers: named }),
+    );
+    const renewed = async (path: string, headers: Record<string, string>): Promise<boolean> => {
+      await get(path);
+      const before = calls.length;
+      for (const name of Object.keys(named)) delete named[name];
+      Object.assign(named, headers);
+      await get('/things', {}, 'POST');
+      await get(path);
+      // The POST itself, and the GET if it had to be made.
+      return calls.length === before + 2;
+    };
+    expect(await renewed('/things/1?a=b', { location: '/things/1?a=b' })).toBe(true);
+    expect(await renewed('/things/2', { 'content-location': 'http://shop/x/../things/%32' })).toBe(true);
+    expect(await renewed('/things/3', { location: 'things/3', 'content-location': '/' })).toBe(true);
+    expect(await renewed('/things/4', { location: 'http://elsewhere/things/4' })).toBe(false);
+    expect(await renewed('/things/5', { location: 'https://shop/things/5' })).toBe(false);
+    expect(await renewed('/things/6', { location: 'http://[' })).toBe(false);
+  });
+
   it('gives an answer again while it is fresh, with its age, and asks again after', async () => {
     const { get, calls, pass } = stage((_it, call) =>
       text({ ...fresh, 'x-call': String(call) }, `body ${call}`),

@@ -2,6 +2,7 @@ import { brotliDecompressSync, createBrotliDecompress, createGunzip, gunzipSync 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { InvalidOptionsError } from '../../../src/core/errors.ts';
+import type { Guard } from '../../../src/gateway/exchange.ts';
 import { type CompressOptions, compress } from '../../../src/gateway/guards/compress.ts';
 import { negotiate } from '../../../src/gateway/guards/negotiate.ts';
 import { closeAfterEach, exchange, listening, raw, statusOf, until, upstream } from '../support.ts';
@@ -216,4 +217,26 @@ describe('compress', () => {
       expect(() => compress(options as unknown as CompressOptions)).toThrow(InvalidOptionsError);
     }
   });
+});
+
+it('the bytes that are told of an exchange are those that were sent, with other filters before and behind', async () => {
+  const { url } = await upstream((_request, response) =>
+    response.writeHead(200, { 'Content-Type': 'text/plain' }).end(long),
+  );
+  const seen: number[] = [];
+  const watch: Guard = (it) => {
+    it.filterAnswer(() => ({ piece: (chunk) => void seen.push(chunk.length), over: () => {} }));
+  };
+  const { port, finished } = await listening({}, (router) =>
+    router.use(watch, compress(), watch).route('/*', { url }),
+  );
+  for (const accept of ['gzip', 'identity']) {
+    const answer = await exchange(port, ['GET / HTTP/1.1', 'Host: a', `Accept-Encoding: ${accept}`]);
+    const chunked = Buffer.from(answer.slice(answer.indexOf('\r\n\r\n') + 4), 'latin1');
+    const body = unchunked(chunked);
+    await until(() => finished.length === (accept === 'gzip' ? 1 : 2));
+    expect([accept, finished.at(-1)?.bytes]).toEqual([accept, body.length]);
+    expect(body.length < long.length).toBe(accept === 'gzip');
+  }
+  expect(seen.length).toBeGreaterThan(0);
 });

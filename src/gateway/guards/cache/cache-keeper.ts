@@ -10,6 +10,7 @@ import type { HeaderList } from '../../headers.ts';
 import { type Ask, addressIn, askOf, pairs, replaceHead, withoutAdded } from './ask.ts';
 import { answerFrom } from './cached-answer.ts';
 import { Collector, swallowing } from './collector.ts';
+import { elsewhere } from './elsewhere.ts';
 import { type Flight, Flights } from './flights.ts';
 import { fieldMap, isForOne, type Judge, judgeFor, mergedHeaders } from './freshness.ts';
 import { AnswerStore, type StoredAnswer } from './store.ts';
@@ -255,8 +256,13 @@ export class CacheKeeper {
   /** What an unsafe request changed is not what is stored (RFC 9111, 4.4). */
   #invalidateAfter(exchange: Exchange): void {
     const key = this.#settings.key(exchange);
-    exchange.filterAnswer(({ status }) => {
-      if (status >= 200 && status < 400) this.purge(key);
+    exchange.filterAnswer(({ status, headers }) => {
+      if (status < 200 || status >= 400) return;
+      this.purge(key);
+      for (const name of ['location', 'content-location']) {
+        const other = elsewhere(exchange, headers.get(name));
+        if (other !== undefined) this.purge(this.#settings.key(other));
+      }
     });
   }
 }

@@ -3,21 +3,37 @@
  * with any number of interim answers (RFC 9110, 15.2). Its parser is told here that it was a 102, which it passes over
  * like every other one; it still does all the reading itself.
  *
- * undici has no door for that, so its parser is found by the name of its symbol, on this one connection alone. A version
- * in which it is not found does as it did before: such an answer is a failure.
+ * Nor does it tell which version of HTTP an upstream speaks, which `Via` has to say.
+ *
+ * undici has no door for either, so its parser is found by the name of its symbol, on this one connection alone. A version
+ * in which it is not found does as it did before: such an answer is a failure, and every upstream speaks 1.1.
  */
 
 /** What of the parser is called with the status of each head. */
 interface HeadReader {
   onHeadersComplete: (status: number, ...rest: unknown[]) => unknown;
+  readonly ptr?: number;
+  readonly llhttp?: { llhttp_get_http_minor?(parser: number): number };
 }
 
-/** @param client an undici client that has just connected. */
-export function passOverUnaskedContinue(client: object): void {
+/**
+ * Listen to the heads that come on a connection.
+ *
+ * @param client an undici client that has just connected.
+ * @param onVersion told, before the first answer, whether the upstream speaks HTTP/1.0.
+ */
+export function watchHeads(client: object, onVersion: (isOld: boolean) => void): void {
   const parser = held(held(client, 'socket'), 'parser');
   if (!isHeadReader(parser)) return;
   const read = parser.onHeadersComplete.bind(parser);
-  parser.onHeadersComplete = (status, ...rest) => read(status === 100 ? 102 : status, ...rest);
+  let known = false;
+  parser.onHeadersComplete = (status, ...rest) => {
+    if (!known) {
+      known = true;
+      onVersion(parser.llhttp?.llhttp_get_http_minor?.(parser.ptr ?? 0) === 0);
+    }
+    return read(status === 100 ? 102 : status, ...rest);
+  };
 }
 
 /** What an object has under the symbol of this description. */
