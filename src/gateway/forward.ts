@@ -184,9 +184,20 @@ export class Upstream {
    * @internal
    */
   free(lane: Lane, well: boolean): void {
-    // After a failure undici does not expect a new call before it has dealt with it.
     if (well && this.#waiting.size === 0 && !this.#closing) this.#idle.push(lane);
-    else queueMicrotask(() => this.#reuse(lane));
+    // After a failure undici does not expect a new call before it has dealt with it.
+    else queueMicrotask(() => (well ? this.#reuse(lane) : this.#replace(lane)));
+  }
+
+  /** After a call that was given up undici would connect anew at once, whether or not there is a use for it. */
+  #replace(lane: Lane): void {
+    this.#lanes.delete(lane);
+    void lane.destroy().catch(() => {});
+    for (const call of this.#waiting) {
+      this.#waiting.delete(call);
+      this.#newLane()?.start(call);
+      return;
+    }
   }
 
   #reuse(lane: Lane): void {

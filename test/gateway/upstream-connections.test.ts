@@ -89,6 +89,47 @@ describe('connections to an upstream', () => {
     expect([(await fetch(`${front}/hasty`)).status, settled]).toEqual([504, false]);
   });
 
+  it.each(['GET', 'POST'])(
+    'a %s that is given up leaves no connection behind, nor makes one',
+    async (method) => {
+      const state = { opened: 0, closed: 0, asked: 0 };
+      const { url, server } = await upstream((request, response) => {
+        state.asked += 1;
+        request.resume();
+        if (request.url === '/quick') response.end('ok');
+      });
+      server.on('connection', (socket) => {
+        state.opened += 1;
+        socket.on('close', () => {
+          state.closed += 1;
+        });
+      });
+      const limits = { connections: 1, waiting: 5 };
+      const { port, url: front, router } = await listening({ limits }, (it) => it.route('/*', { url }));
+      const head = method === 'GET' ? '' : 'Transfer-Encoding: chunked\r\n';
+      for (let turn = 1; turn <= 5; turn += 1) {
+        const client = raw(
+          port,
+          `${method} / HTTP/1.1\r\nHost: a\r\n${head}\r\n${head === '' ? '' : '5\r\nhello\r\n'}`,
+        );
+        await until(() => state.asked === turn);
+        client.socket.destroy();
+        await until(() => router.active === 0 && state.closed === turn);
+      }
+      // A connection of our own is accepted after one that was begun before it.
+      await fetch(`${url}/quick`).then((response) => response.text());
+      expect(state.opened).toBe(6);
+      // One that waits in line gets the next connection.
+      const stuck = raw(port, get('/stuck'));
+      await until(() => state.asked === 7);
+      const waits = fetch(`${front}/quick`);
+      await until(() => router.active === 2);
+      stuck.socket.destroy();
+      expect(await waits.then((response) => response.text())).toBe('ok');
+      expect(state.opened).toBe(8);
+    },
+  );
+
   it('a request whose client does not wait any longer leaves the line', async () => {
     const held: ServerResponse[] = [];
     const paths: (string | undefined)[] = [];
