@@ -52,7 +52,7 @@ describe('interpolate', () => {
   it('leaves a tree without placeholders as it is', () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (tree) => {
-        fc.pre(!JSON.stringify(tree).includes('${'));
+        fc.pre(!/\${|__proto__/.test(JSON.stringify(tree)));
         const values = JSON.parse(JSON.stringify(tree)) as JsonObject;
         expect(valuesOf(values)).toEqual(values);
       }),

@@ -41,6 +41,8 @@ describe('toJson', () => {
   it('takes what is exactly as long as it may be, in bytes of JSON', () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
+        // A key that is refused, however long it is.
+        fc.pre(!JSON.stringify(value).includes('"__proto__"'));
         const size = Buffer.byteLength(JSON.stringify(value));
         expect(() => toJson(value, 'it', size)).not.toThrow();
         expect(() => toJson(value, 'it', size - 1)).toThrow(`${size - 1} are allowed`);
