@@ -39,6 +39,7 @@ export default defineConfig({
     ],
     // A condition that has to come is waited for; how long it takes on a busy machine is no matter.
     expect: { poll: { timeout: 60_000 } },
+    setupFiles: [fileURLToPath(new URL('seeds.ts', import.meta.url))],
     coverage: { provider: 'v8', include: ['src/**/*.ts'], reportsDirectory: 'coverage' },
     projects: [
       {

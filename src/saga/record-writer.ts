@@ -209,10 +209,12 @@ export class RecordWriter {
 
   /** Keep in memory what a lazy saga need not write down at once: after a crash it is done again. */
   #defers({ record, entries }: Change): boolean {
-    const { lazy } = this.#definition.plan;
+    const { lazy, steps, positions } = this.#definition.plan;
     // That a wait is over is a change of status: whoever finds it waiting knows that nothing behind it was begun.
     const defers = lazy && record.status === 'running' && this.#durable.status === 'running';
-    if (!defers || !entries.every(({ type }) => type === 'done')) return false;
+    // After a repair it is none; but what ended a wait must be the same when it is done again, whatever comes meanwhile.
+    const isCall = (step: string): boolean => steps[positions.get(step) ?? -1]?.type === 'call';
+    if (!defers || !entries.every((entry) => entry.type === 'done' && isCall(entry.step))) return false;
     this.#record = record;
     this.#unwritten.push(...entries);
     return true;

@@ -11,7 +11,8 @@ const execute = promisify(execFile);
 
 // What fits into 90 s on two cores that have other work, too. `SAGAS=1000000` for a million.
 const sagas = Number(process.env.SAGAS ?? 150_000);
-const first = Number(process.env.FIRST ?? Math.floor(Math.random() * 1e9));
+// What decides whether a change may land must not be drawn by lot.
+const first = Number(process.env.FIRST ?? (process.env.CI ? 359_220_297 : Math.floor(Math.random() * 1e9)));
 // Larger worlds cost as much a saga, and have fewer shapes among them.
 const sagasPerWorld = 250;
 

@@ -229,7 +229,7 @@ export const mutants: readonly Mutant[] = [
     'a group turns back while members are under way',
     'saga/group-work.ts',
     'const ended = await Promise.all(members);',
-    'const ended = await Promise.race([Promise.all(members), new Promise<[]>((resolve) => this.#options.halt.child().onAbort(() => resolve([])))].concat(new Promise<[]>((resolve) => this.#halt.onAbort(() => resolve([])))));',
+    'const never = new Promise<never>(() => {}); const ended = await Promise.race([Promise.all(members), ...members.map((m) => m.then((one) => (this.#turned.length > 0 ? [one] : never)))]);',
   ),
   mutant(
     'a step that is to be done once is not written down as begun',

@@ -3,11 +3,12 @@ import { engine } from './engine.ts';
 import { simulate } from './simulate.ts';
 
 /** Worlds in which something was found once: they are run for ever. */
-const known = [25, 41, 74, 2026, 96979421];
+const known = [25, 41, 74, 2026, 96979421, 359220298];
 const given = process.env.SEED === undefined ? undefined : Number(process.env.SEED);
 const sagasPerWorld = Number(process.env.SAGAS ?? 250);
 const worlds = Number(process.env.WORLDS ?? 8);
-const first = Number(process.env.FIRST ?? Math.floor(Math.random() * 1e9));
+// What decides whether a change may land must not be drawn by lot.
+const first = Number(process.env.FIRST ?? (process.env.CI ? 2_027 : Math.floor(Math.random() * 1e9)));
 const seeds =
   given === undefined ? [...known, ...Array.from({ length: worlds }, (_, n) => first + n)] : [given];
 
