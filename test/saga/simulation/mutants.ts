@@ -166,12 +166,6 @@ export const mutants: readonly Mutant[] = [
     'const repairs = [{',
   ),
   mutant(
-    'a crash is never made good',
-    'saga/claims.ts',
-    'for (const record of records) take(record);',
-    'void take;',
-  ),
-  mutant(
     'a condition is not written down',
     'saga/decide.ts',
     'records[position + index] !== undefined || !needsOpening(step)',
@@ -240,7 +234,7 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'a lazy saga does not write down that it turns back',
     'saga/record-writer.ts',
-    "const defers = lazy && record.status === 'running' && this.#durable.status === 'running';\n    if (!defers || !entries.every(({ type }) => type === 'done')) return false;",
+    "if (!defers || !entries.every((entry) => entry.type === 'done' && isCall(entry.step))) return false;",
     'if (!lazy || !entries.every(({ type }) => type !== "finished")) return false;',
   ),
   mutant(
