@@ -24,7 +24,7 @@ interface Opening {
   /** The address without what is ours. */
   readonly url: string;
   readonly parameter: (name: string) => string | undefined;
-  /** Whether there may be nothing yet. */
+  /** Whether there may be nothing yet. Only `migrate` creates tables: of a mistyped prefix the others say that there is none. */
   readonly create: boolean;
 }
 
@@ -72,7 +72,7 @@ async function openSqlite({ url: file, parameter, create }: Opening): Promise<Op
     );
   }
   const database = await openDatabase(file);
-  const store = sqliteSagaStore({ database, tablePrefix: parameter('prefix') });
+  const store = sqliteSagaStore({ database, tablePrefix: parameter('prefix'), migrateOnStart: create });
   return { store, close: () => closeAll(store, () => void database.close()) };
 }
 
@@ -87,7 +87,6 @@ async function openPostgres({ url, parameter, create }: Opening): Promise<Opened
   // What an idle connection hears must not end the command; the next statement says what is wrong.
   pool.on('error', () => {});
   const [schema, tablePrefix] = [parameter('schema'), parameter('prefix')];
-  // Only `migrate` creates tables: of a mistyped schema the others say that there is nothing.
   const store = postgresSagaStore({ client: pool, schema, tablePrefix, migrateOnStart: create });
   return { store, close: () => closeAll(store, () => pool.end()) };
 }

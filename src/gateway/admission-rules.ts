@@ -1,5 +1,5 @@
-import { addressSet } from './addresses.ts';
-import type { AdmissionRules } from './admit.ts';
+import { addressSet } from './http/addresses.ts';
+import type { AdmissionRules } from './http/admit.ts';
 import type { ResolvedRouterOptions } from './router-options.ts';
 
 /**

@@ -1,9 +1,9 @@
 /** Where the gateway sends an exchange, and what of that a store of answers must tell apart. */
 import { ProblemError } from '../core/errors.ts';
-import type { HttpExchange } from './exchange.ts';
+import type { HttpExchange } from './exchange/exchange.ts';
+import type { Target } from './exchange/target.ts';
 import type { Destination, Route } from './route.ts';
-import { chooseShare } from './split.ts';
-import type { Target } from './target.ts';
+import { chooseShare } from './routes/split.ts';
 
 /** Destinations to which requests are sent on as they are. */
 export type ForwardDestination = Extract<Destination, { readonly kind: 'service' | 'origin' | 'split' }>;

@@ -3,17 +3,17 @@ import { ProblemError } from '../core/errors.ts';
 import { messageOf } from '../core/holdfast-error.ts';
 import type { Policy } from '../core/policy.ts';
 import type { Pick, Resolver } from '../ports/resolver.ts';
-import { type Candidate, compareCandidates, methodRank } from './candidate.ts';
-import type { HttpExchange } from './exchange.ts';
-import { type FoundRoute, findRoute } from './find-route.ts';
-import type { RouteTable } from './match.ts';
-import { outboundPath } from './outbound.ts';
-import type { PathRules } from './path.ts';
-import { includesHost, paramsOf } from './pattern.ts';
-import { problemOf } from './problem.ts';
+import type { HttpExchange } from './exchange/exchange.ts';
+import type { Target } from './exchange/target.ts';
+import type { PathRules } from './http/path.ts';
+import { problemOf } from './http/problem.ts';
 import type { Destination, Route } from './route.ts';
-import { placeOf, shareAt } from './split.ts';
-import type { Target } from './target.ts';
+import { type Candidate, compareCandidates, methodRank } from './routes/candidate.ts';
+import { type FoundRoute, findRoute } from './routes/find-route.ts';
+import type { RouteTable } from './routes/match.ts';
+import { includesHost, paramsOf } from './routes/pattern.ts';
+import { outboundPath } from './routes/rewrite.ts';
+import { placeOf, shareAt } from './routes/split.ts';
 
 /** A route that a request does not get, and why. */
 export interface PassedOver {

@@ -2,24 +2,31 @@
 import type { Readable } from 'node:stream';
 import { ProblemError } from '../core/errors.ts';
 import { type Gate, isGate } from '../core/policy.ts';
-import { announcedTrailers } from './announced-trailers.ts';
-import { AnswerRelay } from './answer-relay.ts';
-import type { Outbound } from './attempt.ts';
-import { keepDeadline, timeLeft } from './deadline.ts';
-import type { Upgradable } from './door.ts';
-import type { HttpExchange } from './exchange.ts';
-import { requestTrailers } from './headers.ts';
-import type { MirrorContext } from './mirror.ts';
-import { outboundHeaders, outboundPath } from './outbound.ts';
-import type { PathRules } from './path.ts';
-import { send as attempt } from './proxy.ts';
-import { BodyStream, noLongerThan, readUpTo, replayableBytes, takeBody, tooLong } from './request-body.ts';
+import type { Upgradable } from './doors/door.ts';
+import { keepDeadline, timeLeft } from './exchange/deadline.ts';
+import type { HttpExchange } from './exchange/exchange.ts';
+import {
+  BodyStream,
+  noLongerThan,
+  readUpTo,
+  replayableBytes,
+  takeBody,
+  tooLong,
+} from './exchange/request-body.ts';
+import type { Patience } from './exchange/stall-watch.ts';
+import type { Target } from './exchange/target.ts';
+import { announcedTrailers } from './forward/announced-trailers.ts';
+import { AnswerRelay } from './forward/answer-relay.ts';
+import type { Outbound } from './forward/attempt.ts';
+import type { MirrorContext } from './forward/mirror.ts';
+import { send as attempt } from './forward/send.ts';
+import { ShortWay, type ShortWayContext } from './forward/short-way.ts';
+import { joinConnections, requestedProtocol } from './forward/upgrade.ts';
+import { requestTrailers } from './http/headers.ts';
+import type { PathRules } from './http/path.ts';
 import type { Route } from './route.ts';
 import type { ResolvedLimits } from './router-limits.ts';
-import { ShortWay, type ShortWayContext } from './short-way.ts';
-import type { Patience } from './stall-watch.ts';
-import type { Target } from './target.ts';
-import { joinConnections, requestedProtocol } from './upgrade.ts';
+import { outboundHeaders, outboundPath } from './routes/rewrite.ts';
 
 /** What forwarding needs of the router. */
 export interface ForwardContext extends ShortWayContext {
@@ -62,7 +69,7 @@ export function forward(
     http2: route.http2,
     trailers: trails ? () => trailersOf(exchange, context) : undefined,
     trailerNames,
-    hintsTo: exchange.door,
+    interimTo: exchange.door,
     client: exchange,
   };
   const way: Way = { context, exchange, route, upgradable };

@@ -1,13 +1,13 @@
 /** A request that nobody sent, to ask what the router would do with it. */
 import { Readable } from 'node:stream';
 import type { Runtime } from '../core/runtime.ts';
-import { type AdmissionRules, admit, type IncomingHead } from './admit.ts';
-import type { Door } from './door.ts';
-import { HttpExchange } from './exchange.ts';
-import { ExchangeRecord } from './exchange-record.ts';
+import type { Door } from './doors/door.ts';
+import { webHead } from './doors/web-door.ts';
+import { HttpExchange } from './exchange/exchange.ts';
+import { ExchangeRecord } from './exchange/exchange-record.ts';
 import { type ExplainContext, explain, type RouteExplanation, refusalOf } from './explain.ts';
-import { RequestHeaders } from './headers.ts';
-import { webHead } from './web-door.ts';
+import { type AdmissionRules, admit, type IncomingHead } from './http/admit.ts';
+import { RequestHeaders } from './http/headers.ts';
 
 /** A request to be explained: a Web-standard one, or what is known of one. */
 export interface ImaginedRequest {
@@ -73,7 +73,7 @@ class NoDoor implements Door {
 
   proceed(): void {}
 
-  hint(): void {}
+  inform(): void {}
 
   begin(): void {}
 

@@ -1,9 +1,13 @@
 export type { Gate, GateSet, Permit } from '../core/policy.ts';
-export type { AnswerFilter, AnswerHead, AnswerHeaders, BodyWatcher } from './answer-filter.ts';
-export type { RouteConditions, ValueCondition } from './conditions.ts';
-export type { Exchange, Guard, GuardResult } from './exchange.ts';
-export type { ExchangeOutcome } from './exchange-record.ts';
+export type { HandedOver } from './doors/node-door.ts';
+export type { ListenAddress, ListenOptions } from './doors/node-server.ts';
+export type { FetchInfo } from './doors/web-door.ts';
+export type { AnswerFilter, AnswerHead, AnswerHeaders, BodyWatcher } from './exchange/answer-filter.ts';
+export type { Exchange, Guard, GuardResult } from './exchange/exchange.ts';
+export type { ExchangeOutcome } from './exchange/exchange-record.ts';
+export type { Principal } from './exchange/principal.ts';
 export type { ExplainedDestination, ExplainedShare, PassedOver, RouteExplanation } from './explain.ts';
+export type { RetryBudgetShare, RouteHedge, RouteRetries } from './forward/repeat-rules.ts';
 export {
   type CacheOptions,
   type CacheStats,
@@ -24,23 +28,12 @@ export {
   securityHeaders,
 } from './guards/security-headers.ts';
 export { type TraceContextOptions, traceContext } from './guards/trace-context.ts';
-export type { AddedHeaders, HeaderList, RequestHeaders } from './headers.ts';
 export type { HealthOptions } from './health.ts';
+export type { AddedHeaders, HeaderList, RequestHeaders } from './http/headers.ts';
+export type { PathRules } from './http/path.ts';
 export type { ImaginedRequest } from './imagined.ts';
-export type { HandedOver } from './node-door.ts';
-export type { ListenAddress, ListenOptions } from './node-server.ts';
-export type { PathRules } from './path.ts';
-export type { Principal } from './principal.ts';
-export type { RetryBudgetShare, RouteHedge, RouteRetries } from './repeat-rules.ts';
 export { RequestRouter } from './request-router.ts';
 export type { RouteDefinition } from './route-set.ts';
-export type {
-  MirrorOptions,
-  RedirectOptions,
-  ServiceSubset,
-  SplitShare,
-  StickyKey,
-} from './route-types.ts';
 export type {
   RequestFinished,
   RequestMirrored,
@@ -63,6 +56,13 @@ export type {
   RouteOptions,
   UpstreamTimeouts,
 } from './router-options.ts';
+export type { RouteConditions, ValueCondition } from './routes/conditions.ts';
+export type {
+  MirrorOptions,
+  RedirectOptions,
+  ServiceSubset,
+  SplitShare,
+  StickyKey,
+} from './routes/route-types.ts';
 export { type StopOnSignalsOptions, type Stoppable, stopOnSignals } from './stop-on-signals.ts';
-export type { UpstreamTls } from './upstream-tls.ts';
-export type { FetchInfo } from './web-door.ts';
+export type { UpstreamTls } from './upstreams/upstream-tls.ts';

@@ -5,25 +5,26 @@ import { milliseconds } from '../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
 import { ProblemError } from '../core/errors.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
-import { addressSet } from './addresses.ts';
 import { admissionRules } from './admission-rules.ts';
-import { type AdmissionRules, admit, type IncomingHead } from './admit.ts';
-import type { FailedAttempt, ProxyContext } from './attempt.ts';
-import { afterEarlierAnswers, BareConnection } from './client-connection.ts';
-import type { Door, Upgradable } from './door.ts';
-import { type Guard, HttpExchange } from './exchange.ts';
-import { ExchangeRecord } from './exchange-record.ts';
+import { afterEarlierAnswers, BareConnection } from './doors/client-connection.ts';
+import type { Door, Upgradable } from './doors/door.ts';
+import { Http2Door, http2Head } from './doors/http2-door.ts';
+import type { Http2Handlers } from './doors/http2-server.ts';
+import { parseListenOptions } from './doors/listen-options.ts';
+import { type HandedOver, NodeDoor, nodeHead, UpgradeDoor } from './doors/node-door.ts';
+import type { ListenAddress, ListenOptions } from './doors/node-server.ts';
+import { type FetchInfo, WebDoor, webHead } from './doors/web-door.ts';
+import { type Guard, HttpExchange } from './exchange/exchange.ts';
+import { ExchangeRecord } from './exchange/exchange-record.ts';
 import type { RouteExplanation } from './explain.ts';
-import { hasNoRoute } from './find-route.ts';
-import { Upstreams } from './forward.ts';
+import type { FailedAttempt, ProxyContext } from './forward/attempt.ts';
+import { RetryBudgets } from './forward/repeat-rules.ts';
+import { couldBeTunnel, serveAsPlain } from './forward/upgrade.ts';
 import { healthAnswer } from './health.ts';
-import { Http2Door, http2Head } from './http2-door.ts';
-import type { Http2Handlers } from './http2-server.ts';
+import { addressSet } from './http/addresses.ts';
+import { type AdmissionRules, admit, type IncomingHead } from './http/admit.ts';
+import { viaOf } from './http/via.ts';
 import { explainRequest, type ImaginedRequest } from './imagined.ts';
-import { parseListenOptions } from './listen-options.ts';
-import { type HandedOver, NodeDoor, nodeHead, UpgradeDoor } from './node-door.ts';
-import type { ListenAddress, ListenOptions } from './node-server.ts';
-import { RetryBudgets } from './repeat-rules.ts';
 import { type RouteDefinition, RouteSet } from './route-set.ts';
 import type { RequestRouterEvents } from './router-events.ts';
 import { RouterLife, type RouterStopOptions } from './router-life.ts';
@@ -33,11 +34,10 @@ import {
   type ResolvedRouterOptions,
   type RouteOptions,
 } from './router-options.ts';
-import { RouterWorkers } from './router-workers.ts';
+import { hasNoRoute } from './routes/find-route.ts';
 import { answerWith, refuse, type ServeContext, serve } from './serve.ts';
-import { couldBeTunnel, serveAsPlain } from './upgrade.ts';
-import { viaOf } from './via.ts';
-import { type FetchInfo, WebDoor, webHead } from './web-door.ts';
+import { Upstreams } from './upstreams/upstreams.ts';
+import { RouterWorkers } from './workers/router-workers.ts';
 
 const owner = 'RequestRouter';
 

@@ -2,10 +2,10 @@
 import { InvalidOptionsError } from '../core/errors.ts';
 import { isPlainObject } from '../core/json.ts';
 import { describe } from '../core/options.ts';
-import { RouteTable } from './match.ts';
 import { compileRoute, type Route, type RouteScope } from './route.ts';
 import type { RoutesReplaced } from './router-events.ts';
 import type { RouteOptions } from './router-options.ts';
+import { RouteTable } from './routes/match.ts';
 
 /**
  * A route as data: what `route(pattern, options)` takes, as one object. All of it but functions and policies can come

@@ -1,15 +1,10 @@
 import { InvalidOptionsError } from '../core/errors.ts';
 import { describe } from '../core/options.ts';
 import type { GateSet, Policy } from '../core/policy.ts';
-import { compileParts, type Part } from './compose.ts';
-import { type Condition, compileConditions } from './conditions.ts';
-import type { Exchange, Guard } from './exchange.ts';
-import { Mirror } from './mirror.ts';
-import { originOf } from './origin.ts';
-import type { PathChange } from './outbound.ts';
-import { compileRedirect, type Redirect } from './redirect.ts';
-import { type RepeatRules, repeatRulesOf } from './repeat-rules.ts';
-import type { InstanceFilter } from './route-types.ts';
+import type { Exchange, Guard } from './exchange/exchange.ts';
+import { compileParts, type Part } from './forward/compose.ts';
+import { Mirror } from './forward/mirror.ts';
+import { type RepeatRules, repeatRulesOf } from './forward/repeat-rules.ts';
 import {
   type GivenTimeouts,
   type PolicyChoice,
@@ -18,8 +13,13 @@ import {
   type RouteHandler,
   type RouteOptions,
 } from './router-options.ts';
-import { compileSplit, filterOf, type Split } from './split.ts';
-import type { ForwardTimeouts } from './upstream-request.ts';
+import { type Condition, compileConditions } from './routes/conditions.ts';
+import { originOf } from './routes/origin.ts';
+import { compileRedirect, type Redirect } from './routes/redirect.ts';
+import type { PathChange } from './routes/rewrite.ts';
+import type { InstanceFilter } from './routes/route-types.ts';
+import { compileSplit, filterOf, type Split } from './routes/split.ts';
+import type { ForwardTimeouts } from './upstreams/upstream-request.ts';
 
 /** Where a route leads. */
 export type Destination =

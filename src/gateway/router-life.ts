@@ -15,8 +15,8 @@ import {
   makeServer,
   pendingReads,
   type ServerHandlers,
-} from './node-server.ts';
-import { limitResets } from './reset-limit.ts';
+} from './doors/node-server.ts';
+import { limitResets } from './doors/reset-limit.ts';
 
 /** `leaving` still accepts connections, but says that it will not for long. */
 export type RouterState = 'running' | 'leaving' | 'draining' | 'stopped';

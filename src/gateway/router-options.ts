@@ -11,12 +11,8 @@ import {
 import type { GateSet, Policy, RetryAllowance } from '../core/policy.ts';
 import type { Runtime } from '../core/runtime.ts';
 import type { Resolver } from '../ports/resolver.ts';
-import { conditionsSchema, type RouteConditions } from './conditions.ts';
-import type { Exchange, Guard } from './exchange.ts';
-import { type HealthOptions, healthSchema, type ResolvedHealth } from './health.ts';
-import { mirrorSchema, type ResolvedMirror } from './mirror.ts';
-import type { PathRules } from './path.ts';
-import { redirectSchema } from './redirect.ts';
+import type { Exchange, Guard } from './exchange/exchange.ts';
+import { mirrorSchema, type ResolvedMirror } from './forward/mirror.ts';
 import {
   hedgeOption,
   type ResolvedHedge,
@@ -26,12 +22,22 @@ import {
   type RouteRetries,
   retriesOption,
   retryBudgetOption,
-} from './repeat-rules.ts';
-import type { MirrorOptions, RedirectOptions, ServiceSubset, SplitShare, StickyKey } from './route-types.ts';
+} from './forward/repeat-rules.ts';
+import { type HealthOptions, healthSchema, type ResolvedHealth } from './health.ts';
+import type { PathRules } from './http/path.ts';
 import { limitsSchema, type ResolvedLimits, type RouterLimits } from './router-limits.ts';
-import { splitSchema, stickySchema, subsetSchema } from './split.ts';
-import { defaultDeniedUpstreams } from './upstream-address.ts';
-import { type UpstreamTls, upstreamTlsSchema } from './upstream-tls.ts';
+import { conditionsSchema, type RouteConditions } from './routes/conditions.ts';
+import { redirectSchema } from './routes/redirect.ts';
+import type {
+  MirrorOptions,
+  RedirectOptions,
+  ServiceSubset,
+  SplitShare,
+  StickyKey,
+} from './routes/route-types.ts';
+import { splitSchema, stickySchema, subsetSchema } from './routes/split.ts';
+import { defaultDeniedUpstreams } from './upstreams/upstream-address.ts';
+import { type UpstreamTls, upstreamTlsSchema } from './upstreams/upstream-tls.ts';
 
 /** How long an upstream may take. Each accepts 0 for no limit. */
 export interface UpstreamTimeouts {

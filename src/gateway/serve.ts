@@ -3,20 +3,20 @@ import { ProblemError, RateLimitedError } from '../core/errors.ts';
 import { HoldfastError, messageOf } from '../core/holdfast-error.ts';
 import { warnOf } from '../core/log.ts';
 import { choiceOf, targetFor } from './choice.ts';
-import { composeAnswer } from './compose.ts';
-import { keepDeadline } from './deadline.ts';
-import type { Door, Upgradable } from './door.ts';
-import type { Guard, HttpExchange, RouteInUse } from './exchange.ts';
-import type { ExchangeRecord } from './exchange-record.ts';
-import { type FoundRoute, findRoute, noRoute } from './find-route.ts';
+import type { Door, Upgradable } from './doors/door.ts';
+import { keepDeadline } from './exchange/deadline.ts';
+import type { Guard, GuardResult, HttpExchange, RouteInUse } from './exchange/exchange.ts';
+import type { ExchangeRecord } from './exchange/exchange-record.ts';
+import { isGrpc } from './exchange/grpc.ts';
+import { sendGrpcProblem, sendProblem, sendResponse } from './exchange/own-answer.ts';
+import { composeAnswer } from './forward/compose.ts';
+import { send } from './forward/send.ts';
 import { type ForwardContext, forward, headersFor, patienceOf } from './forwarding.ts';
-import { isGrpc } from './grpc.ts';
-import type { RouteTable } from './match.ts';
-import { problemOf } from './problem.ts';
-import { send } from './proxy.ts';
-import { sendGrpcDeadline, sendProblem, sendResponse } from './relay.ts';
+import { problemOf } from './http/problem.ts';
 import type { Route } from './route.ts';
 import type { RouteHandler } from './router-options.ts';
+import { type FoundRoute, findRoute, noRoute } from './routes/find-route.ts';
+import type { RouteTable } from './routes/match.ts';
 
 /** What serving needs of the router. */
 export interface ServeContext extends ForwardContext {
@@ -128,7 +128,9 @@ async function guardedLater(
   { result, next, upgradable }: Later,
 ): Promise<void> {
   try {
-    const response = await result;
+    const response = await (result instanceof Promise
+      ? decided(context, exchange, found.route, result)
+      : result);
     const { gone } = exchange;
     if (gone !== undefined) {
       if (response instanceof Response) void response.body?.cancel(gone).catch(() => {});
@@ -142,6 +144,18 @@ async function guardedLater(
   } catch (error) {
     refuse(context, exchange.door, exchange.record, error, exchange);
   }
+}
+
+/** What a guard decides. The time of a route is also its guards'. */
+function decided<T extends GuardResult>(
+  context: ServeContext,
+  exchange: HttpExchange,
+  route: Route,
+  deciding: Promise<T>,
+): Promise<T> {
+  // Should the time be over already, nobody hears what it comes to.
+  deciding.catch(() => {});
+  return keepDeadline(exchange, context.clock, route.total) ? inTime(exchange, deciding) : deciding;
 }
 
 async function answerLater(
@@ -194,19 +208,21 @@ function answer(
 
 /** @param bounded whether it has to answer in time. */
 async function handled(exchange: HttpExchange, handle: RouteHandler, bounded: boolean): Promise<Response> {
-  const response = await (bounded ? handledInTime(exchange, handle) : handle(exchange));
+  const given = handle(exchange);
+  const response = await (bounded && !(given instanceof Response)
+    ? inTime(exchange, Promise.resolve(given))
+    : given);
   if (response === undefined) throw new TypeError('the handler of a route gave no Response');
   return response;
 }
 
-/** Nobody waits for a handler whose time is over, nor for what it may still give. */
-function handledInTime(exchange: HttpExchange, handle: RouteHandler): Promise<Response> {
+/** Nobody waits for what comes when the time of an exchange is over. */
+function inTime<T extends GuardResult>(exchange: HttpExchange, given: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const forget = exchange.whenGone(reject);
-    const given = Promise.resolve(handle(exchange)).finally(forget);
-    given.then((response) => {
+    given.finally(forget).then((response) => {
       if (exchange.gone === undefined) resolve(response);
-      else void response?.body?.cancel(exchange.gone).catch(() => {});
+      else if (response instanceof Response) void response.body?.cancel(exchange.gone).catch(() => {});
     }, reject);
   });
 }
@@ -228,8 +244,8 @@ export function refuse(
   }
   try {
     if (!door.started) record.status = problem.status;
-    if (problem.status === 504 && !door.started && exchange !== undefined && isGrpc(exchange)) {
-      sendGrpcDeadline(door, problem, exchange.response);
+    if (!door.started && exchange !== undefined && isGrpc(exchange)) {
+      sendGrpcProblem(door, problem, exchange.response);
     } else {
       sendProblem(door, problem, exchange?.response);
     }

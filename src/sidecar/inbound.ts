@@ -1,5 +1,5 @@
 import type { Runtime } from '../core/runtime.ts';
-import type { Guard } from '../gateway/exchange.ts';
+import type { Guard } from '../gateway/exchange/exchange.ts';
 import { RequestRouter } from '../gateway/request-router.ts';
 import type { SidecarSettings } from './settings.ts';
 import { isTraceparent, newTraceparent, requestIdOf } from './trace.ts';

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { ProblemError } from '../core/errors.ts';
 import { nameOption } from '../core/options.ts';
 import type { Runtime } from '../core/runtime.ts';
-import type { Exchange } from '../gateway/exchange.ts';
+import type { Exchange } from '../gateway/exchange/exchange.ts';
 import { RequestRouter } from '../gateway/request-router.ts';
 import type { Resolver } from '../ports/resolver.ts';
 import { identify } from './inbound.ts';

@@ -245,6 +245,24 @@ describe('holdfast saga', () => {
     expect(tables).toHaveLength(1);
   });
 
+  it('creates no tables under a mistyped prefix, and says that there are none', async () => {
+    await stocked();
+    const listed = await run('list', '--store', `${address}?prefix=hodlfast_`);
+    expect(listed).toMatchObject({
+      code: 1,
+      error: expect.stringContaining('there are no tables with the prefix "hodlfast_"'),
+    });
+    const database = openSqlite(file);
+    const made = database.prepare("SELECT name FROM sqlite_master WHERE name LIKE 'hodlfast%'").all();
+    database.exec('UPDATE holdfast_saga_schema SET version = 2');
+    database.close();
+    expect(made).toEqual([]);
+    expect(await run('list', '--store', address)).toMatchObject({
+      code: 1,
+      error: expect.stringContaining('version 2 and this code knows 3'),
+    });
+  });
+
   it.each([
     [['list'], "required option '--store <address>' not specified"],
     [['list', '--store', 'oracle:x'], 'got "oracle:…"; accepts sqlite:<file>'],

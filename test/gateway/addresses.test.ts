@@ -5,7 +5,7 @@ import {
   clientBehind,
   includesAddress,
   plainAddress,
-} from '../../src/gateway/addresses.ts';
+} from '../../src/gateway/http/addresses.ts';
 
 describe('addresses', () => {
   const trusted = addressSet('test', 'trusted', ['10.0.0.0/8', '::1', 'fd00::/8']);

@@ -1,6 +1,6 @@
 import { Transform } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import type { ExchangeOutcome } from '../../src/gateway/exchange-record.ts';
+import type { ExchangeOutcome } from '../../src/gateway/exchange/exchange-record.ts';
 import {
   closeAfterEach,
   exchange,

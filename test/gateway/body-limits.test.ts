@@ -1,6 +1,6 @@
 /** How long a request's body may be, however its length is told and whoever reads it. */
 import { describe, expect, it } from 'vitest';
-import type { Exchange } from '../../src/gateway/exchange.ts';
+import type { Exchange } from '../../src/gateway/exchange/exchange.ts';
 import type { RequestRouter } from '../../src/gateway/request-router.ts';
 import type { RequestRouterOptions } from '../../src/gateway/router-options.ts';
 import { closeAfterEach, exchange, listening, statusOf, upstream } from './support.ts';

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { InvalidOptionsError } from '../../src/core/errors.ts';
-import type { Guard } from '../../src/gateway/exchange.ts';
+import type { Guard } from '../../src/gateway/exchange/exchange.ts';
 import { RequestRouter } from '../../src/gateway/request-router.ts';
 import type { RouteOptions } from '../../src/gateway/router-options.ts';
 import { retry } from '../../src/resilience/retry.ts';

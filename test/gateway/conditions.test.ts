@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { InvalidOptionsError } from '../../src/core/errors.ts';
-import { compileConditions, cookieIn, type RouteConditions } from '../../src/gateway/conditions.ts';
-import { RequestHeaders } from '../../src/gateway/headers.ts';
-import { unsafeBecause } from '../../src/gateway/safe-expression.ts';
+import { RequestHeaders } from '../../src/gateway/http/headers.ts';
+import { compileConditions, cookieIn, type RouteConditions } from '../../src/gateway/routes/conditions.ts';
+import { unsafeBecause } from '../../src/gateway/routes/safe-expression.ts';
 import { closeAfterEach, exchange, listening } from './support.ts';
 
 closeAfterEach();

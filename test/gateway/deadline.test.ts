@@ -105,6 +105,48 @@ describe('deadlines', () => {
   });
 });
 
+describe('a guard', () => {
+  it('has no more time than its route: 504, and what it answers later goes nowhere', async () => {
+    const { clock } = testRuntime();
+    const late: { decide?: (response: Response) => void; cancelled?: unknown } = {};
+    const { url } = await listening({ runtime: { clock } }, (it) =>
+      it
+        .use(
+          () =>
+            new Promise((resolve) => {
+              late.decide = resolve;
+            }),
+        )
+        .route('/*', { timeouts: { total: 300 }, handle: () => new Response('handled') }),
+    );
+    const asked = fetch(url);
+    await until(() => late.decide !== undefined);
+    await clock.advance(300);
+    expect((await asked).status).toBe(504);
+    const body = new ReadableStream({
+      cancel: (reason) => {
+        late.cancelled = reason;
+      },
+    });
+    late.decide?.(new Response(body));
+    await until(() => late.cancelled !== undefined);
+    expect(late.cancelled).toBeInstanceOf(TimeoutError);
+  });
+
+  it('that rejects when its time is over already breaks nothing', async () => {
+    const { clock } = testRuntime();
+    const { url } = await listening({ ...trusting, runtime: { clock } }, (it) =>
+      it
+        .use(() => {
+          clock.advanceSync(500);
+          return Promise.reject(new Error('too late to matter'));
+        })
+        .route('/*', { handle: () => new Response('handled') }),
+    );
+    expect((await fetch(url, { headers: { 'X-Request-Timeout': '300' } })).status).toBe(504);
+  });
+});
+
 describe('a handler whose time is over', () => {
   it('is given up: 504, its signal aborts, and what it gives later goes nowhere', async () => {
     const { clock } = testRuntime();

@@ -1,6 +1,6 @@
 import type { ClientHttp2Session, ClientHttp2Stream, ServerHttp2Stream } from 'node:http2';
 import { describe, expect, it } from 'vitest';
-import { grpcTimeout } from '../../src/gateway/grpc.ts';
+import { grpcTimeout } from '../../src/gateway/exchange/grpc.ts';
 import type { RequestFinished } from '../../src/gateway/router-events.ts';
 import { CircuitBreaker } from '../../src/resilience/circuit-breaker.ts';
 import { testRuntime } from '../../src/testing/test-runtime.ts';

@@ -1,5 +1,7 @@
 import * as grpc from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
+import { ProblemError } from '../../src/core/errors.ts';
+import type { Guard } from '../../src/gateway/exchange/exchange.ts';
 import { RequestRouter } from '../../src/gateway/request-router.ts';
 import { closeAfterEach, onCleanup, registryOf, until } from './support.ts';
 
@@ -64,7 +66,9 @@ const implementation: grpc.UntypedServiceImplementation = {
   },
 };
 
-async function throughRouter(): Promise<{ client: Client; registry: ReturnType<typeof registryOf> }> {
+async function throughRouter(
+  guard: Guard = () => {},
+): Promise<{ client: Client; registry: ReturnType<typeof registryOf> }> {
   const server = new grpc.Server();
   server.addService(definition, implementation);
   const port = await new Promise<number>((resolve, reject) =>
@@ -74,7 +78,9 @@ async function throughRouter(): Promise<{ client: Client; registry: ReturnType<t
   );
   onCleanup(() => server.forceShutdown());
   const registry = registryOf({ echo: [`http://127.0.0.1:${port}`] });
-  const router = new RequestRouter({ registry }).route('/test.Echo/*', { service: 'echo', http2: true });
+  const router = new RequestRouter({ registry })
+    .use(guard)
+    .route('/test.Echo/*', { service: 'echo', http2: true });
   const { port: front } = await router.listen({ port: 0, host: '127.0.0.1', http2: true });
   onCleanup(() => router.stop({ timeout: 0 }));
   const client = new Echo(`127.0.0.1:${front}`, grpc.credentials.createInsecure()) as Client;
@@ -167,5 +173,46 @@ describe('gRPC through the router', () => {
     );
     expect(answers).toEqual(Array.from({ length: 300 }, (_, turn) => `N${turn}`));
     expect([registry.open, registry.repeated]).toEqual([0, 0]);
+  });
+});
+
+describe('what the router itself answers to a gRPC call', () => {
+  it.each([
+    [400, grpc.status.INTERNAL],
+    [401, grpc.status.UNAUTHENTICATED],
+    [403, grpc.status.PERMISSION_DENIED],
+    [413, grpc.status.RESOURCE_EXHAUSTED],
+    [429, grpc.status.UNAVAILABLE],
+    [409, grpc.status.UNKNOWN],
+  ])('%i is a status of gRPC, in the words of the problem', async (status, code) => {
+    const { client } = await throughRouter(() => {
+      throw new ProblemError(status, 'not for you, 100 %', { headers: { 'x-why': 'a guard' } });
+    });
+    const error = await new Promise<grpc.ServiceError>((resolve) => {
+      client.unary('hello', (failure: grpc.ServiceError) => resolve(failure));
+    });
+    expect([error.code, error.details, error.metadata.get('x-why')]).toEqual([
+      code,
+      'not for you, 100 %',
+      ['a guard'],
+    ]);
+  });
+
+  it('no instance is UNAVAILABLE, no route UNIMPLEMENTED', async () => {
+    const router = new RequestRouter({ registry: registryOf({}) }).route('/test.Echo/Unary', {
+      service: 'echo',
+      http2: true,
+    });
+    const { port } = await router.listen({ port: 0, host: '127.0.0.1', http2: true });
+    onCleanup(() => router.stop({ timeout: 0 }));
+    const client = new Echo(`127.0.0.1:${port}`, grpc.credentials.createInsecure()) as Client;
+    onCleanup(() => client.close());
+    const served = await new Promise<grpc.ServiceError>((resolve) => {
+      client.unary('hello', (failure: grpc.ServiceError) => resolve(failure));
+    });
+    const unknown = await new Promise<grpc.ServiceError>((resolve) => {
+      client.up((failure: grpc.ServiceError) => resolve(failure));
+    });
+    expect([served.code, unknown.code]).toEqual([grpc.status.UNAVAILABLE, grpc.status.UNIMPLEMENTED]);
   });
 });

@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ProblemError } from '../../src/core/errors.ts';
-import { responseHeaders } from '../../src/gateway/answer-fields.ts';
+import { responseHeaders } from '../../src/gateway/http/answer-fields.ts';
 import {
   AddedHeaders,
   forwardableTrailers,
   RequestHeaders,
   requestConnectionOptions,
-} from '../../src/gateway/headers.ts';
+} from '../../src/gateway/http/headers.ts';
 
 const buffers = (...list: string[]): Buffer[] => list.map((text) => Buffer.from(text, 'latin1'));
 

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { connect, type ServerHttp2Session } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { addPriorKnowledge } from '../../src/gateway/http2-server.ts';
+import { addPriorKnowledge } from '../../src/gateway/doors/http2-server.ts';
 import { testRuntime } from '../../src/testing/test-runtime.ts';
 import { closeAfterEach, listening, onCleanup, until, upstream } from './support.ts';
 

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { InvalidOptionsError } from '../../src/core/errors.ts';
-import { LimitIdentities, limitIdentity, type NamedLimit } from '../../src/gateway/limit-identity.ts';
+import { LimitIdentities, limitIdentity, type NamedLimit } from '../../src/gateway/workers/limit-identity.ts';
 
 const limit: NamedLimit = { name: 'default', limit: 10, per: 1_000 };
 

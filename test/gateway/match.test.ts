@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { InvalidOptionsError } from '../../src/core/errors.ts';
-import type { Question } from '../../src/gateway/candidate.ts';
-import { compileConditions } from '../../src/gateway/conditions.ts';
-import { matchOf } from '../../src/gateway/find-route.ts';
-import { RequestHeaders } from '../../src/gateway/headers.ts';
-import { RouteTable } from '../../src/gateway/match.ts';
-import { parsePattern } from '../../src/gateway/pattern.ts';
+import { RequestHeaders } from '../../src/gateway/http/headers.ts';
+import type { Question } from '../../src/gateway/routes/candidate.ts';
+import { compileConditions } from '../../src/gateway/routes/conditions.ts';
+import { matchOf } from '../../src/gateway/routes/find-route.ts';
+import { RouteTable } from '../../src/gateway/routes/match.ts';
+import { parsePattern } from '../../src/gateway/routes/pattern.ts';
 
 function asked(method: string, host: string, path: string, headers: string[] = [], query = ''): Question {
   const searchParams = new URLSearchParams(query);

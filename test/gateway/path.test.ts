@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ProblemError } from '../../src/core/errors.ts';
-import { canonicalPath, fillTemplate, type PathRules, withoutPrefix } from '../../src/gateway/path.ts';
+import { canonicalPath, fillTemplate, type PathRules, withoutPrefix } from '../../src/gateway/http/path.ts';
 
 const lax: PathRules = { doubleSlash: 'merge', semicolon: 'keep' };
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { headerName } from '../../src/gateway/header-names.ts';
-import { remember } from '../../src/gateway/remember.ts';
+import { headerName } from '../../src/gateway/http/header-names.ts';
+import { remember } from '../../src/gateway/http/remember.ts';
 
 describe('remember', () => {
   it('holds the newest, and no more than it may', () => {

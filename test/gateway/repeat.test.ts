@@ -3,9 +3,9 @@ import { InvalidOptionsError, TimeoutError, UpstreamError } from '../../src/core
 import type { RetryAllowance } from '../../src/core/policy.ts';
 import { RetryBudget } from '../../src/core/retry-budget.ts';
 import { resolveRuntime } from '../../src/core/runtime.ts';
-import { type Answer, FailedAnswer } from '../../src/gateway/attempt.ts';
-import { waitAfter } from '../../src/gateway/repeat.ts';
-import { RetryBudgets, type RouteRetries, repeatRulesOf } from '../../src/gateway/repeat-rules.ts';
+import { type Answer, FailedAnswer } from '../../src/gateway/forward/attempt.ts';
+import { waitAfter } from '../../src/gateway/forward/repeat.ts';
+import { RetryBudgets, type RouteRetries, repeatRulesOf } from '../../src/gateway/forward/repeat-rules.ts';
 import { RequestRouter } from '../../src/gateway/request-router.ts';
 import type { RequestRepeated, UpstreamFailed } from '../../src/gateway/router-events.ts';
 import type { RouteOptions } from '../../src/gateway/router-options.ts';

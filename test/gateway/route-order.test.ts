@@ -2,18 +2,18 @@
 import fc from 'fast-check';
 import findMyWay from 'find-my-way';
 import { describe, expect, it } from 'vitest';
+import { RequestHeaders } from '../../src/gateway/http/headers.ts';
 import {
   type Candidate,
   compareCandidates,
   holds,
   methodRank,
   type Question,
-} from '../../src/gateway/candidate.ts';
-import { compileConditions } from '../../src/gateway/conditions.ts';
-import { findRoute } from '../../src/gateway/find-route.ts';
-import { RequestHeaders } from '../../src/gateway/headers.ts';
-import { RouteTable } from '../../src/gateway/match.ts';
-import { includesHost, paramsOf } from '../../src/gateway/pattern.ts';
+} from '../../src/gateway/routes/candidate.ts';
+import { compileConditions } from '../../src/gateway/routes/conditions.ts';
+import { findRoute } from '../../src/gateway/routes/find-route.ts';
+import { RouteTable } from '../../src/gateway/routes/match.ts';
+import { includesHost, paramsOf } from '../../src/gateway/routes/pattern.ts';
 
 const literal = fc.constantFrom('a', 'b', 'ab');
 const segment = fc.oneof({ weight: 3, arbitrary: literal }, fc.constantFrom(':x', 'a:x', ':x.b', 'a:x.b'));

@@ -3,8 +3,8 @@ import { memoryRegistry } from '../../src/adapters/memory/registry.ts';
 import { InvalidOptionsError } from '../../src/core/errors.ts';
 import { ServiceRegistry } from '../../src/discovery/service-registry.ts';
 import { RequestRouter } from '../../src/gateway/request-router.ts';
-import type { SplitShare } from '../../src/gateway/route-types.ts';
-import { compileSplit, placeOf, shareAt } from '../../src/gateway/split.ts';
+import type { SplitShare } from '../../src/gateway/routes/route-types.ts';
+import { compileSplit, placeOf, shareAt } from '../../src/gateway/routes/split.ts';
 import { testRuntime } from '../../src/testing/test-runtime.ts';
 import { closeAfterEach, onCleanup, registryOf, upstream } from './support.ts';
 

@@ -2,7 +2,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { afterEach } from 'vitest';
 import { NoInstanceError } from '../../src/core/errors.ts';
-import type { ListenOptions } from '../../src/gateway/node-server.ts';
+import type { ListenOptions } from '../../src/gateway/doors/node-server.ts';
 import { RequestRouter } from '../../src/gateway/request-router.ts';
 import type { RequestFinished } from '../../src/gateway/router-events.ts';
 import type { RequestRouterOptions } from '../../src/gateway/router-options.ts';

@@ -89,6 +89,27 @@ describe('connections to an upstream', () => {
     expect([(await fetch(`${front}/hasty`)).status, settled]).toEqual([504, false]);
   });
 
+  it('are made within that limit over HTTP/2, too, and what keeps them from being made is told', async () => {
+    const silent = await rawUpstream((socket) => void socket.resume());
+    const rude = await rawUpstream((socket) => void socket.destroy());
+    const errors: unknown[] = [];
+    const { url: front, router } = await listening({}, (it) =>
+      it
+        .route('/hasty', {
+          url: silent.url.replace('http:', 'https:'),
+          http2: true,
+          timeouts: { connect: 20 },
+        })
+        .route('/rude', { url: rude.url.replace('http:', 'https:'), http2: true }),
+    );
+    router.on('finished', ({ error }) => errors.push(error));
+    expect([(await fetch(`${front}/hasty`)).status, (await fetch(`${front}/rude`)).status]).toEqual([
+      504, 502,
+    ]);
+    await until(() => errors.length === 2);
+    expect(errors[0]).toBeInstanceOf(TimeoutError);
+  });
+
   it.each(['GET', 'POST'])(
     'a %s that is given up leaves no connection behind, nor makes one',
     async (method) => {

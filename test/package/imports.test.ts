@@ -13,7 +13,7 @@ const doors: Readonly<Record<string, readonly string[]>> = {
   jose: ['gateway/guards/jwt.ts'],
   'p-limit': ['resilience/bulkhead.ts'],
   'p-retry': ['resilience/retry.ts'],
-  undici: ['gateway/forward.ts', 'adapters/internal/http.ts', 'integrations/undici.ts'],
+  undici: ['gateway/upstreams/upstreams.ts', 'adapters/internal/http.ts', 'integrations/undici.ts'],
   yaml: ['core/yaml.ts'],
   zod: ['core/options.ts'],
 };

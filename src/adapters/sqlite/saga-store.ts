@@ -22,7 +22,7 @@ import { SagaClaims } from './saga-claims.ts';
 import { SagaRows } from './saga-rows.ts';
 import { SagaSearch } from './saga-search.ts';
 import { SagaWrites } from './saga-writes.ts';
-import { prepareSchema, sagaTables } from './schema.ts';
+import { assertSchema, prepareSchema, sagaTables } from './schema.ts';
 
 /** Options of {@link sqliteSagaStore}. */
 export interface SqliteSagaStoreOptions {
@@ -33,6 +33,11 @@ export interface SqliteSagaStoreOptions {
   readonly database: SqliteDatabase;
   /** Put before the names of the tables. Letters, digits and underscores. Default `holdfast_`. */
   readonly tablePrefix?: string | undefined;
+  /**
+   * Whether `start` creates the tables and brings them up to date. When false, `start` fails where they are not there, or
+   * are of another version. Default true.
+   */
+  readonly migrateOnStart?: boolean | undefined;
   /** How long to wait for another process's write before a call fails. Default 5 s. */
   readonly busyTimeout?: Duration | undefined;
   /** Clock of the leases: its wall time, since processes share no other. Default: the system's. */
@@ -47,6 +52,7 @@ const optionsSchema = z.strictObject({
       error: 'up to 48 letters, digits and underscores that do not start with a digit',
     })
     .default('holdfast_'),
+  migrateOnStart: z.boolean().default(true),
   busyTimeout: durationOption().default(5_000),
   runtime: runtimeOption(),
 });
@@ -58,30 +64,27 @@ const optionsSchema = z.strictObject({
  * @throws InvalidOptionsError naming the option.
  */
 export function sqliteSagaStore(options: SqliteSagaStoreOptions): SagaStore {
-  const { database, tablePrefix, busyTimeout, runtime } = parseOptions(
-    'sqliteSagaStore',
-    optionsSchema,
-    options,
-  );
-  return new SqliteSagaStore(
-    new SqliteConnection(database, busyTimeout, resolveRuntime(runtime)),
-    tablePrefix,
-  );
+  const settings = parseOptions('sqliteSagaStore', optionsSchema, options);
+  const { database, tablePrefix, migrateOnStart, busyTimeout, runtime } = settings;
+  const connection = new SqliteConnection(database, busyTimeout, resolveRuntime(runtime));
+  return new SqliteSagaStore(connection, tablePrefix, migrateOnStart ? prepareSchema : assertSchema);
 }
 
 class SqliteSagaStore implements SagaStore {
   readonly name = 'sqlite';
   readonly #connection: SqliteConnection;
   readonly #prefix: string;
+  readonly #seeToSchema: typeof prepareSchema;
   readonly #rows: SagaRows;
   readonly #writes: SagaWrites;
   readonly #claims: SagaClaims;
   readonly #search: SagaSearch;
   #durability = 'power loss';
 
-  constructor(connection: SqliteConnection, prefix: string) {
+  constructor(connection: SqliteConnection, prefix: string, seeToSchema: typeof prepareSchema) {
     this.#connection = connection;
     this.#prefix = prefix;
+    this.#seeToSchema = seeToSchema;
     const tables = sagaTables(prefix);
     this.#rows = new SagaRows(connection, tables);
     this.#writes = new SagaWrites(connection, tables, this.#rows);
@@ -103,7 +106,7 @@ class SqliteSagaStore implements SagaStore {
       // EXTRA is FULL, and makes the end of a rollback journal as durable as WAL's commits are.
       database.exec(`PRAGMA synchronous = ${journalMode === 'wal' ? 'FULL' : 'EXTRA'}`);
       this.#durability = durabilityOf(journalMode, isInFile(database));
-      prepareSchema(database, this.#prefix);
+      this.#seeToSchema(database, this.#prefix);
     });
   }
 

@@ -93,19 +93,43 @@ function migrations(prefix: string): readonly string[] {
   return [tables, repairs, waiting];
 }
 
+/** The version of the tables under a prefix; 0 when there are none. */
+function versionOf(database: SqliteDatabase, prefix: string): number {
+  const name = `${prefix}saga_schema`;
+  const known = database.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?").get(name);
+  if (known === undefined) return 0;
+  const row = database.prepare(`SELECT max(version) AS version FROM "${name}"`).get();
+  return Number((row as { readonly version: number | bigint | null }).version ?? 0);
+}
+
+function wrongVersion(found: number, known: number): StoreError {
+  const advice =
+    found > known ? 'upgrade holdfast' : '`holdfast saga migrate` or a start with migrateOnStart makes them';
+  const why = `its tables are of version ${found} and this code knows ${known}; ${advice}`;
+  return new StoreError('sqlite', 'start', new Error(why));
+}
+
 /** Create the tables, or bring those that are there to the version that this code reads and writes. */
 export function prepareSchema(database: SqliteDatabase, prefix: string): void {
-  const versions = `"${prefix}saga_schema"`;
   const steps = migrations(prefix);
   transact(database, () => {
+    const found = versionOf(database, prefix);
+    if (found > steps.length) throw wrongVersion(found, steps.length);
+    if (found === steps.length) return;
+    const versions = `"${prefix}saga_schema"`;
     database.exec(`CREATE TABLE IF NOT EXISTS ${versions} (version INTEGER NOT NULL)`);
-    const row = database.prepare(`SELECT max(version) AS version FROM ${versions}`).get();
-    const found = Number((row as { readonly version: number | bigint | null }).version ?? 0);
-    if (found > steps.length) {
-      const why = `its tables are of version ${found} and this code knows ${steps.length}; upgrade holdfast`;
-      throw new StoreError('sqlite', 'start', new Error(why));
-    }
     for (const step of steps.slice(found)) database.exec(step);
-    if (found < steps.length) database.exec(`INSERT INTO ${versions} (version) VALUES (${steps.length})`);
+    database.exec(`INSERT INTO ${versions} (version) VALUES (${steps.length})`);
   });
+}
+
+/** @throws StoreError when there are no tables under the prefix, or those of another version. */
+export function assertSchema(database: SqliteDatabase, prefix: string): void {
+  const { length } = migrations(prefix);
+  const found = versionOf(database, prefix);
+  if (found === 0) {
+    const why = `there are no tables with the prefix ${JSON.stringify(prefix)}; \`holdfast saga migrate\` or a start with migrateOnStart makes them`;
+    throw new StoreError('sqlite', 'start', new Error(why));
+  }
+  if (found !== length) throw wrongVersion(found, length);
 }

@@ -1,8 +1,8 @@
 import { type Duplex, Transform } from 'node:stream';
 import { constants, createBrotliCompress, createGzip } from 'node:zlib';
 import { functionOption, parseOptions, z } from '../../core/options.ts';
-import type { AnswerHead, AnswerHeaders } from '../answer-filter.ts';
-import type { Exchange, Guard } from '../exchange.ts';
+import type { AnswerHead, AnswerHeaders } from '../exchange/answer-filter.ts';
+import type { Exchange, Guard } from '../exchange/exchange.ts';
 import { type ContentCoding, negotiate } from './negotiate.ts';
 
 /** Options of {@link compress}. */

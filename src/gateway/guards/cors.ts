@@ -1,7 +1,7 @@
 import type { Duration } from '../../core/duration.ts';
 import { InvalidOptionsError, ProblemError } from '../../core/errors.ts';
 import { durationOption, functionOption, parseOptions, z } from '../../core/options.ts';
-import type { Exchange, Guard } from '../exchange.ts';
+import type { Exchange, Guard } from '../exchange/exchange.ts';
 
 /** Options of {@link cors}. */
 export interface CorsOptions {

@@ -19,7 +19,7 @@ import {
   z,
 } from '../../core/options.ts';
 import { type Runtime, resolveRuntime } from '../../core/runtime.ts';
-import type { Exchange, Guard } from '../exchange.ts';
+import type { Exchange, Guard } from '../exchange/exchange.ts';
 import { RemoteKeySet } from './key-set.ts';
 
 /** Options of {@link jwt}. Exactly one of `jwks` and `secret`. */

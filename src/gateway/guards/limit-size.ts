@@ -1,6 +1,6 @@
 import { ProblemError } from '../../core/errors.ts';
 import { parseOptions, z } from '../../core/options.ts';
-import type { Exchange, Guard } from '../exchange.ts';
+import type { Exchange, Guard } from '../exchange/exchange.ts';
 
 /** Options of {@link limitSize}. What is left out is not limited beyond what the router does. */
 export interface SizeLimits {

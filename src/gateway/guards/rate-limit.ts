@@ -13,11 +13,11 @@ import {
 } from '../../core/options.ts';
 import { type Runtime, resolveRuntime } from '../../core/runtime.ts';
 import type { RateStore } from '../../ports/rate-store.ts';
-import { addressKey } from '../addresses.ts';
-import type { Exchange, Guard } from '../exchange.ts';
-import type { AddedHeaders } from '../headers.ts';
-import { retryAfter } from '../problem.ts';
-import { workerRateStore } from '../worker-side.ts';
+import type { Exchange, Guard } from '../exchange/exchange.ts';
+import { addressKey } from '../http/addresses.ts';
+import type { AddedHeaders } from '../http/headers.ts';
+import { retryAfter } from '../http/problem.ts';
+import { workerRateStore } from '../workers/worker-side.ts';
 
 /** Options of {@link rateLimit}. */
 export interface RateLimitOptions {

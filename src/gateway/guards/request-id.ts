@@ -1,6 +1,6 @@
 import { functionOption, parseOptions, runtimeOption, z } from '../../core/options.ts';
 import { type Runtime, resolveRuntime } from '../../core/runtime.ts';
-import type { Exchange, Guard } from '../exchange.ts';
+import type { Exchange, Guard } from '../exchange/exchange.ts';
 
 /** Options of {@link requestId}. */
 export interface RequestIdOptions {

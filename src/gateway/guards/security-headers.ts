@@ -1,6 +1,6 @@
 import type { Duration } from '../../core/duration.ts';
 import { durationOption, parseOptions, z } from '../../core/options.ts';
-import type { Guard } from '../exchange.ts';
+import type { Guard } from '../exchange/exchange.ts';
 
 /** How long browsers shall insist on HTTPS. */
 export interface StrictTransport {

@@ -1,7 +1,7 @@
 import { parseOptions, runtimeOption, z } from '../../core/options.ts';
 import { type Runtime, resolveRuntime } from '../../core/runtime.ts';
-import type { Guard } from '../exchange.ts';
-import type { RequestHeaders } from '../headers.ts';
+import type { Guard } from '../exchange/exchange.ts';
+import type { RequestHeaders } from '../http/headers.ts';
 
 /** Options of {@link traceContext}. */
 export interface TraceContextOptions {

@@ -26,7 +26,7 @@ export async function round({ url, pid }, { path, post }, seconds) {
 
 /** Load until V8 has compiled what there is to compile: so many requests, on a busy machine in more seconds. */
 export async function warm(target, request) {
-  for (let done = 0, turns = 0; done < 40_000 && turns < 10; turns += 1) {
+  for (let done = 0, turns = 0; done < 20_000 && turns < 10; turns += 1) {
     done += (await round(target, request, 2)).requests;
   }
 }

@@ -67,6 +67,20 @@ describe('cache, many at once', () => {
     expect(await Promise.all(others.map(async (one) => (await one).text()))).toEqual(['two', 'two']);
   });
 
+  it('those who wait may leave, and the others get their answer', async () => {
+    const { get, waiting } = held();
+    const leaving = new AbortController();
+    const first = get();
+    const left = get({ signal: leaving.signal });
+    const patient = get();
+    await turns();
+    leaving.abort();
+    await expect(left).rejects.toThrow();
+    waiting[0]!(answer('max-age=60', 'one'));
+    expect([await (await first).text(), await (await patient).text()]).toEqual(['one', 'one']);
+    expect(waiting).toHaveLength(1);
+  });
+
   it('nobody waits for ever', async () => {
     const { get, waiting, clock } = held({ waitAtMost: '1s' });
     void get();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { InvalidOptionsError, ProblemError } from '../../../src/core/errors.ts';
-import type { Exchange } from '../../../src/gateway/exchange.ts';
+import type { Exchange } from '../../../src/gateway/exchange/exchange.ts';
 import {
   type CacheOptions,
   cache,

@@ -2,7 +2,7 @@ import { brotliDecompressSync, createBrotliDecompress, createGunzip, gunzipSync 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { InvalidOptionsError } from '../../../src/core/errors.ts';
-import type { Guard } from '../../../src/gateway/exchange.ts';
+import type { Guard } from '../../../src/gateway/exchange/exchange.ts';
 import { type CompressOptions, compress } from '../../../src/gateway/guards/compress.ts';
 import { negotiate } from '../../../src/gateway/guards/negotiate.ts';
 import { closeAfterEach, exchange, listening, raw, statusOf, until, upstream } from '../support.ts';

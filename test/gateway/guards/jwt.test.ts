@@ -2,7 +2,7 @@ import { createHmac, generateKeyPairSync, type webcrypto } from 'node:crypto';
 import { exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { InvalidOptionsError, ProblemError } from '../../../src/core/errors.ts';
-import type { Exchange } from '../../../src/gateway/exchange.ts';
+import type { Exchange } from '../../../src/gateway/exchange/exchange.ts';
 import { type JwtOptions, jwt } from '../../../src/gateway/guards/jwt.ts';
 import { RequestRouter } from '../../../src/gateway/request-router.ts';
 import { type TestRuntime, testRuntime } from '../../../src/testing/test-runtime.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { InvalidOptionsError } from '../../../src/core/errors.ts';
-import type { Exchange, Guard } from '../../../src/gateway/exchange.ts';
+import type { Exchange, Guard } from '../../../src/gateway/exchange/exchange.ts';
 import { type FaultOptions, injectFaults } from '../../../src/gateway/guards/inject-faults.ts';
 import { limitSize, type SizeLimits } from '../../../src/gateway/guards/limit-size.ts';
 import { type RequestIdOptions, requestId } from '../../../src/gateway/guards/request-id.ts';

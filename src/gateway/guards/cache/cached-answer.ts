@@ -1,7 +1,7 @@
 /** Giving a stored answer: whole, without its body to HEAD, or as 304 to a client that has it already. Pure. */
 import { parseHttpDate } from '../../../core/clock.ts';
-import type { Exchange } from '../../exchange.ts';
-import type { HeaderList } from '../../headers.ts';
+import type { Exchange } from '../../exchange/exchange.ts';
+import type { HeaderList } from '../../http/headers.ts';
 import { opaque } from './freshness.ts';
 import type { StoredAnswer } from './store.ts';
 

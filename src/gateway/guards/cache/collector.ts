@@ -1,6 +1,6 @@
 /** Bodies on their way past a cache: copied, or left out. */
 import { Transform } from 'node:stream';
-import type { BodyWatcher } from '../../answer-filter.ts';
+import type { BodyWatcher } from '../../exchange/answer-filter.ts';
 import type { Flight } from './flights.ts';
 
 /** Takes a copy of a body that goes by. */

@@ -1,5 +1,5 @@
-import type { Exchange } from '../../exchange.ts';
-import { canonicalPath } from '../../path.ts';
+import type { Exchange } from '../../exchange/exchange.ts';
+import { canonicalPath } from '../../http/path.ts';
 
 /**
  * The exchange as if it had asked for the address that its answer names, so that a key can be made of it. Undefined when

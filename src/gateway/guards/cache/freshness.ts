@@ -5,7 +5,7 @@
  */
 import CachePolicy from 'http-cache-semantics';
 import type { Clock } from '../../../core/clock.ts';
-import type { HeaderList } from '../../headers.ts';
+import type { HeaderList } from '../../http/headers.ts';
 
 /** Header fields by lower-case name, several of a name joined. */
 export type FieldMap = Record<string, string>;

@@ -8,7 +8,7 @@ import {
   z,
 } from '../../../core/options.ts';
 import { type Runtime, resolveRuntime } from '../../../core/runtime.ts';
-import type { Exchange, GuardResult } from '../../exchange.ts';
+import type { Exchange, GuardResult } from '../../exchange/exchange.ts';
 import { CacheKeeper, type CacheSettings } from './cache-keeper.ts';
 
 /** Options of {@link cache}. */

@@ -1,5 +1,5 @@
 /** What a cache holds: answers by key, a few variants of each, bounded in bytes; what was used longest ago goes first. */
-import type { HeaderList } from '../../headers.ts';
+import type { HeaderList } from '../../http/headers.ts';
 import type { CacheRequest, Freshness } from './freshness.ts';
 
 /** An answer that is held. */
