@@ -6,8 +6,8 @@ import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../core/clock.ts';
 import type { IncomingHead } from '../http/admit.ts';
 import { mustFit, RequestHeaders } from '../http/headers.ts';
+import { http2Fields, trailerPairs } from '../http/http2-fields.ts';
 import type { Door, Ending, Upgradable } from './door.ts';
-import { http2Fields, trailerPairs } from './http2-fields.ts';
 
 /** What a request asks for, other than its ordinary fields. */
 interface Pseudo {

@@ -12,7 +12,7 @@ import {
 import type { LookupFunction } from 'node:net';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { BulkheadFullError } from '../../core/errors.ts';
-import { http2Fields } from '../doors/http2-fields.ts';
+import { http2Fields } from '../http/http2-fields.ts';
 import { rawBuffers } from '../http/raw-buffers.ts';
 import { type CallCounter, type CallListener, UpstreamCall } from './upstream-call.ts';
 import type { UpstreamRequest } from './upstream-request.ts';

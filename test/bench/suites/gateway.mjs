@@ -26,11 +26,11 @@ const rivals = ['@fastify/http-proxy', 'fast-gateway', 'http-proxy-3', 'httpxy']
 
 const contenders = {
   direct: (upstream) => upstream,
-  'nginx, 1 worker': async (upstream) => startProxy(cores.contender, await freePort(), upstream.url),
+  'nginx with 1 worker': async (upstream) => startProxy(cores.contender, await freePort(), upstream.url),
   ceiling: script('ceiling'),
   holdfast: script('holdfast'),
-  'holdfast, access log': script('holdfast', { LOG: '1' }),
-  'holdfast, 10,000 routes': script('holdfast', { ROUTES: '10000' }),
+  'holdfast with access log': script('holdfast', { LOG: '1' }),
+  'holdfast with 10k routes': script('holdfast', { ROUTES: '10000' }),
   '@fastify/http-proxy': script('fastify'),
   'fast-gateway': script('fast-gateway'),
   'http-proxy-3': script('http-proxy-3'),
@@ -123,8 +123,8 @@ export const suite = {
       unit: '',
     },
     ...[
-      ['access log', 'holdfast, access log'],
-      ['10,000 routes', 'holdfast, 10,000 routes'],
+      ['access log', 'holdfast with access log'],
+      ['10,000 routes', 'holdfast with 10k routes'],
     ].map(([says, name]) => ({
       scenario: 'get-1k',
       says: `get-1k: processor time with ${says}, as a multiple of without`,

@@ -1,4 +1,4 @@
-import { headerName } from '../http/header-names.ts';
+import { headerName } from './header-names.ts';
 
 /** Header fields as `node:http2` takes them. */
 export function http2Fields(headers: readonly string[]): Record<string, string | string[]> {
