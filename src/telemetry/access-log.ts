@@ -88,9 +88,9 @@ function lineOf(time: string, { name, payload }: TelemetryEvent, query: boolean)
   if (typeof status === 'number') line += `,"status":${status}`;
   if (typeof bytes === 'number') line += `,"bytes":${bytes}`;
   if (typeof duration === 'number') line += `,"duration_ms":${Math.round(duration * 1_000) / 1_000}`;
-  line += text('route', told.route) + text('service', told.service) + text('instance', told.instance);
-  line +=
-    text('request_id', told.requestId) + text('trace_id', told.traceId) + text('client', told.clientAddress);
+  line += familiar.route.of(told.route) + familiar.service.of(told.service);
+  line += familiar.instance.of(told.instance) + text('request_id', told.requestId);
+  line += text('trace_id', told.traceId) + familiar.client.of(told.clientAddress);
   if (aborted === true) line += ',"aborted":true';
   if (error !== undefined) line += text('error', messageOf(error));
   return `${line}}\n`;
