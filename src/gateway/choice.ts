@@ -1,6 +1,6 @@
 /** Where the gateway sends an exchange, and what of that a store of answers must tell apart. */
 import { ProblemError } from '../core/errors.ts';
-import type { HttpExchange } from './exchange/exchange.ts';
+import type { HttpExchange } from './exchange/http-exchange.ts';
 import type { Target } from './exchange/target.ts';
 import type { Destination, Route } from './route.ts';
 import { chooseShare } from './routes/split.ts';

@@ -3,7 +3,7 @@ import { ProblemError } from '../core/errors.ts';
 import { messageOf } from '../core/holdfast-error.ts';
 import type { Policy } from '../core/policy.ts';
 import type { Pick, Resolver } from '../ports/resolver.ts';
-import type { HttpExchange } from './exchange/exchange.ts';
+import type { HttpExchange } from './exchange/http-exchange.ts';
 import type { Target } from './exchange/target.ts';
 import type { PathRules } from './http/path.ts';
 import { problemOf } from './http/problem.ts';

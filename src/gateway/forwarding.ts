@@ -4,7 +4,7 @@ import { ProblemError } from '../core/errors.ts';
 import { type Gate, isGate } from '../core/policy.ts';
 import type { Upgradable } from './doors/door.ts';
 import { keepDeadline, timeLeft } from './exchange/deadline.ts';
-import type { HttpExchange } from './exchange/exchange.ts';
+import type { HttpExchange } from './exchange/http-exchange.ts';
 import {
   BodyStream,
   noLongerThan,

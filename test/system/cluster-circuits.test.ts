@@ -39,6 +39,8 @@ class Member {
         this.#hear(report);
       });
     });
+    // What is sent to one that was just killed is nobody's.
+    this.worker.on('error', () => {});
     this.exited = new Promise((resolve) => {
       this.worker.once('exit', (code) => resolve(code));
     });

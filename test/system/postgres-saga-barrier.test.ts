@@ -132,6 +132,8 @@ describeServer(postgres, (server) => {
 
   it('creates its schema, from many processes at once, and refuses tables that are newer', async () => {
     const pool = new pg.Pool({ connectionString: server().url.href, max: 8 });
+    // Idle connections hear the server stop.
+    pool.on('error', () => {});
     const schema = `fresh_${process.pid}`;
     try {
       const barriers = Array.from({ length: 8 }, () => postgresSagaBarrier({ client: pool, schema }));

@@ -47,6 +47,8 @@ describeServer(postgres, (server) => {
 
   it('creates nothing when it may not, and says what to do', async () => {
     const pool = new pg.Pool({ connectionString: server().url.href });
+    // Idle connections hear the server stop.
+    pool.on('error', () => {});
     const store = postgresSagaStore({ client: pool, schema: 'nobody made it', migrateOnStart: false });
     await expect(store.start()).rejects.toThrow(
       'there is no table "nobody made it"."holdfast_sagas"; call migrate() or run: holdfast saga migrate',

@@ -26,7 +26,10 @@ async function overIoRedis(url: string): Promise<Connected> {
 }
 
 async function overNodeRedis(url: string): Promise<Connected> {
-  const client = await createClient({ url }).connect();
+  // Without a listener an error of the connection would be nobody's.
+  const client = await createClient({ url })
+    .on('error', () => {})
+    .connect();
   return { client, quit: () => client.close() };
 }
 

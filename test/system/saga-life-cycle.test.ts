@@ -29,6 +29,8 @@ describeServer(postgresServer, (server) => {
   afterAll(() => Promise.all(pools.map((pool) => pool.end())));
   const pool = (): postgres.Pool => {
     const made = new postgres.Pool({ connectionString: server().url.href, max: 4 });
+    // Idle connections hear the server stop.
+    made.on('error', () => {});
     pools.push(made);
     return made;
   };

@@ -4,8 +4,8 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import { ProblemError, TimeoutError } from '../../core/errors.ts';
-import type { HttpExchange } from './exchange.ts';
 import { grpcTimeout, isGrpc } from './grpc.ts';
+import type { HttpExchange } from './http-exchange.ts';
 
 /** Whole milliseconds that are left, at least 1; undefined for no limit. */
 export function timeLeft({ deadline }: Pick<HttpExchange, 'deadline'>, clock: Clock): number | undefined {

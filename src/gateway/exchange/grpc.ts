@@ -1,7 +1,7 @@
 /** What the gateway has to know of gRPC: how long a call may take, and how it is told what went wrong. */
 import { ProblemError, TimeoutError } from '../../core/errors.ts';
 import type { Problem } from '../http/problem.ts';
-import type { HttpExchange } from './exchange.ts';
+import type { HttpExchange } from './http-exchange.ts';
 
 /** Milliseconds in a unit of `grpc-timeout`. */
 const units: Readonly<Record<string, number>> = {

@@ -2,8 +2,8 @@
 import type { Door } from '../doors/door.ts';
 import type { AddedHeaders } from '../http/headers.ts';
 import { type Problem, problemBody } from '../http/problem.ts';
-import type { HttpExchange } from './exchange.ts';
 import { statusFields } from './grpc.ts';
+import type { HttpExchange } from './http-exchange.ts';
 import { type Patience, StallWatch } from './stall-watch.ts';
 
 /** Who takes nothing, in errors. */

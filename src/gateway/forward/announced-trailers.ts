@@ -1,4 +1,4 @@
-import type { HttpExchange } from '../exchange/exchange.ts';
+import type { HttpExchange } from '../exchange/http-exchange.ts';
 import { requestTrailers } from '../http/headers.ts';
 
 /** Of the names of trailers that a client has announced, those that may go on; undefined when there are none. */

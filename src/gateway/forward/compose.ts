@@ -5,7 +5,7 @@ import { InvalidOptionsError, ProblemError, TimeoutError, UpstreamError } from '
 import { type JsonValue, parseJson } from '../../core/json.ts';
 import { describe } from '../../core/options.ts';
 import type { Policy } from '../../core/policy.ts';
-import type { HttpExchange } from '../exchange/exchange.ts';
+import type { HttpExchange } from '../exchange/http-exchange.ts';
 import { rawHeader } from '../http/headers.ts';
 import { canonicalPath, fillTemplate } from '../http/path.ts';
 import { problemOf } from '../http/problem.ts';

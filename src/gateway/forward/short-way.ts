@@ -6,7 +6,7 @@
 import { BulkheadFullError, NoInstanceError, TimeoutError, type UpstreamError } from '../../core/errors.ts';
 import type { Gate, Permit } from '../../core/policy.ts';
 import type { Pick as ChosenInstance, PickOptions } from '../../ports/resolver.ts';
-import type { HttpExchange } from '../exchange/exchange.ts';
+import type { HttpExchange } from '../exchange/http-exchange.ts';
 import { unanswered, wasStale } from '../upstreams/call-failure.ts';
 import type { CallEnding, CallListener, UpstreamCall } from '../upstreams/upstream-call.ts';
 import { AnswerRelay, type RelayContext, type RelayOwner } from './answer-relay.ts';

@@ -6,7 +6,7 @@ import { UpstreamError } from '../../core/errors.ts';
 import type { BareConnection } from '../doors/client-connection.ts';
 import type { Upgradable } from '../doors/door.ts';
 import { AnswerHeaders } from '../exchange/answer-filter.ts';
-import type { HttpExchange } from '../exchange/exchange.ts';
+import type { HttpExchange } from '../exchange/http-exchange.ts';
 import { responseHeaders } from '../http/answer-fields.ts';
 import { type HeaderList, rawHeader } from '../http/headers.ts';
 import type { Via } from '../http/via.ts';

@@ -3,7 +3,8 @@ import type { Duration } from '../../core/duration.ts';
 import { ProblemError } from '../../core/errors.ts';
 import { durationOption, functionOption, parseOptions, runtimeOption, z } from '../../core/options.ts';
 import { type Runtime, resolveRuntime } from '../../core/runtime.ts';
-import { type Exchange, type Guard, HttpExchange } from '../exchange/exchange.ts';
+import type { Exchange, Guard } from '../exchange/exchange.ts';
+import { HttpExchange } from '../exchange/http-exchange.ts';
 
 /** Options of {@link injectFaults}. */
 export interface FaultOptions {

@@ -1,6 +1,7 @@
 /** What goes on to an upstream: the path and the header fields. Pure but for reading the exchange. */
 import { ProblemError } from '../../core/errors.ts';
-import type { Exchange, HttpExchange } from '../exchange/exchange.ts';
+import type { Exchange } from '../exchange/exchange.ts';
+import type { HttpExchange } from '../exchange/http-exchange.ts';
 import { takesTrailers } from '../http/headers.ts';
 import { canonicalPath, fillTemplate, type PathRules, withoutPrefix, withPrefix } from '../http/path.ts';
 

@@ -58,7 +58,7 @@ function named(name, work) {
 const measuring =
   (request) =>
   async (starters, { long }) => {
-    const [rounds, seconds] = long ? [60, 1] : [20, 1];
+    const [rounds, seconds] = long ? [15, 4] : [20, 1];
     const upstream = await startUpstream(cores.upstream, await freePort());
     const running = [];
     for (const [name, start] of Object.entries(starters))

@@ -3,8 +3,9 @@ import { Readable } from 'node:stream';
 import { UpstreamError } from '../../../core/errors.ts';
 import { type Runtime, resolveRuntime } from '../../../core/runtime.ts';
 import type { Door, Ending } from '../../doors/door.ts';
-import { type Exchange, HttpExchange } from '../../exchange/exchange.ts';
+import type { Exchange } from '../../exchange/exchange.ts';
 import { ExchangeRecord } from '../../exchange/exchange-record.ts';
+import { HttpExchange } from '../../exchange/http-exchange.ts';
 import type { IncomingHead } from '../../http/admit.ts';
 import { type HeaderList, RequestHeaders } from '../../http/headers.ts';
 

@@ -1,6 +1,7 @@
 /** What a cache knows of one exchange. */
 import type { AnswerHead } from '../../exchange/answer-filter.ts';
-import { type Exchange, HttpExchange } from '../../exchange/exchange.ts';
+import type { Exchange } from '../../exchange/exchange.ts';
+import { HttpExchange } from '../../exchange/http-exchange.ts';
 import type { AddedHeaders, HeaderList, RequestHeaders } from '../../http/headers.ts';
 import { type Conditions, conditionsOf, type GivenAnswer } from './cached-answer.ts';
 import { type CacheRequest, fieldMap } from './freshness.ts';
