@@ -57,10 +57,17 @@ describeServer(postgres, (server) => {
       const gate = new Promise<void>((resolve) => {
         finish = resolve;
       });
+      let enter = (): void => {};
+      const entered = new Promise<void>((resolve) => {
+        enter = resolve;
+      });
       const doing = barrier.attempt(call('do'), async (client) => {
         await add(client, 1);
+        enter();
         await gate;
       });
+      // Else the undo may be the first, and there is nothing to wait for.
+      await entered;
       const undoing = other.attempt(call('undo'), (client) => add(client, -1) as Promise<unknown> as never);
       await until(waiting(pool), 'the undo waiting for the do');
       finish();
