@@ -69,7 +69,7 @@ export function forward(
     http2: route.http2,
     trailers: trails ? () => trailersOf(exchange, context) : undefined,
     trailerNames,
-    interimTo: exchange.door,
+    interimTo: exchange,
     client: exchange,
   };
   const way: Way = { context, exchange, route, upgradable };

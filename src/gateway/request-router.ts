@@ -311,7 +311,7 @@ export class RequestRouter implements AsyncDisposable {
       exchange = new HttpExchange(door, head, admit(head, this.#rules), record, this.#runtime);
     } catch (error) {
       door.closeAfter();
-      refuse(this.#context, door, record, error, undefined);
+      refuse(this.#context, door, record, error, undefined, head);
       return;
     }
     const { health } = this.#options;

@@ -7,7 +7,7 @@ import type { Door, Upgradable } from './doors/door.ts';
 import { keepDeadline } from './exchange/deadline.ts';
 import type { Guard, GuardResult } from './exchange/exchange.ts';
 import type { ExchangeRecord } from './exchange/exchange-record.ts';
-import { isGrpc } from './exchange/grpc.ts';
+import { type AskedCall, isGrpc } from './exchange/grpc.ts';
 import type { HttpExchange, RouteInUse } from './exchange/http-exchange.ts';
 import { sendGrpcProblem, sendProblem, sendResponse } from './exchange/own-answer.ts';
 import { composeAnswer } from './forward/compose.ts';
@@ -101,12 +101,22 @@ function serveRoute(
   for (let step = from; step < all.length; step += 1) {
     exchange.step += 1;
     const result = all[step]!(exchange);
-    if (!(result instanceof Promise) && !(result instanceof Response)) continue;
+    if (passes(result)) continue;
     return guardedLater(context, exchange, found, { result, next: step + 1, upgradable });
   }
   if (found.preflight) throw noRoute(context.routes, exchange);
   const response = answer(context, exchange, route, upgradable);
   return response === undefined ? undefined : answerLater(context, exchange, route, response);
+}
+
+/**
+ * Whether a guard lets an exchange pass at once. An object that is no answer here, such as the `Response` of another
+ * package, was meant for one, so it must not let anything pass.
+ */
+function passes(result: ReturnType<Guard>): boolean {
+  if (typeof result !== 'object' || result === null) return true;
+  if (result instanceof Response || typeof (result as { then?: unknown }).then === 'function') return false;
+  throw new TypeError('a guard gave an object that is no Response of this process');
 }
 
 /** The guards of a preflight without a route of its own are the router's: one of them may answer it. */
@@ -129,16 +139,16 @@ async function guardedLater(
   { result, next, upgradable }: Later,
 ): Promise<void> {
   try {
-    const response = await (result instanceof Promise
-      ? decided(context, exchange, found.route, result)
-      : result);
+    const response = await (result instanceof Response
+      ? result
+      : decided(context, exchange, found.route, result));
     const { gone } = exchange;
     if (gone !== undefined) {
-      if (response instanceof Response) void response.body?.cancel(gone).catch(() => {});
+      discard(response, gone);
       throw gone;
     }
-    if (response instanceof Response) {
-      await sendResponse(exchange, response, patienceOf(context, found.route));
+    if (!passes(response)) {
+      await sendResponse(exchange, response as Response, patienceOf(context, found.route));
     } else {
       await serveRoute(context, exchange, found, next, upgradable);
     }
@@ -148,15 +158,27 @@ async function guardedLater(
 }
 
 /** What a guard decides. The time of a route is also its guards'. */
-function decided<T extends GuardResult>(
+function decided(
   context: ServeContext,
   exchange: HttpExchange,
   route: Route,
-  deciding: Promise<T>,
-): Promise<T> {
-  // Should the time be over already, nobody hears what it comes to.
-  deciding.catch(() => {});
-  return keepDeadline(exchange, context.clock, route.total) ? inTime(exchange, deciding) : deciding;
+  result: ReturnType<Guard>,
+): Promise<GuardResult> {
+  const deciding = Promise.resolve(result);
+  try {
+    return keepDeadline(exchange, context.clock, route.total) ? inTime(exchange, deciding) : deciding;
+  } catch (late) {
+    deciding.then(
+      (response) => discard(response, late),
+      () => {},
+    );
+    throw late;
+  }
+}
+
+/** Nobody waits for an answer any more. */
+function discard(response: GuardResult, reason: unknown): void {
+  if (response instanceof Response) void response.body?.cancel(reason).catch(() => {});
 }
 
 async function answerLater(
@@ -223,18 +245,23 @@ function inTime<T extends GuardResult>(exchange: HttpExchange, given: Promise<T>
     const forget = exchange.whenGone(reject);
     given.finally(forget).then((response) => {
       if (exchange.gone === undefined) resolve(response);
-      else if (response instanceof Response) void response.body?.cancel(exchange.gone).catch(() => {});
+      else discard(response, exchange.gone);
     }, reject);
   });
 }
 
-/** Answer with what went wrong. */
+/**
+ * Answer with what went wrong.
+ *
+ * @param asked the request, when it was none that an exchange could be made of.
+ */
 export function refuse(
   context: Pick<ServeContext, 'onRefused'>,
   door: Door,
   record: ExchangeRecord,
   error: unknown,
   exchange: HttpExchange | undefined,
+  asked: AskedCall | undefined = exchange,
 ): void {
   if (exchange?.unheard) return;
   const problem = problemOf(error);
@@ -245,8 +272,8 @@ export function refuse(
   }
   try {
     if (!door.started) record.status = problem.status;
-    if (!door.started && exchange !== undefined && isGrpc(exchange)) {
-      sendGrpcProblem(door, problem, exchange.response);
+    if (!door.started && asked !== undefined && isGrpc(asked)) {
+      sendGrpcProblem(door, exchange?.entry ?? door, problem, exchange?.response);
     } else {
       sendProblem(door, problem, exchange?.response);
     }

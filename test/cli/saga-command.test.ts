@@ -254,6 +254,8 @@ describe('holdfast saga', () => {
     });
     const database = openSqlite(file);
     const made = database.prepare("SELECT name FROM sqlite_master WHERE name LIKE 'hodlfast%'").all();
+    // SQLite does not tell them apart, so it is no other prefix.
+    expect((await run('list', '--store', `${address}?prefix=HOLDFAST_`)).code).toBe(0);
     database.exec('UPDATE holdfast_saga_schema SET version = 2');
     database.close();
     expect(made).toEqual([]);

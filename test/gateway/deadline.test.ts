@@ -145,6 +145,32 @@ describe('a guard', () => {
     );
     expect((await fetch(url, { headers: { 'X-Request-Timeout': '300' } })).status).toBe(504);
   });
+
+  it('whose time is over already is told so, and its late answer is given up', async () => {
+    const { clock } = testRuntime();
+    const late: { reason?: unknown; cancelled?: unknown } = {};
+    const { url } = await listening({ ...trusting, runtime: { clock } }, (it) =>
+      it
+        .use(async ({ signal }) => {
+          signal.addEventListener('abort', () => {
+            late.reason = signal.reason;
+          });
+          clock.advanceSync(500);
+          await new Promise((resolve) => setImmediate(resolve));
+          return new Response(
+            new ReadableStream({
+              cancel: (reason) => {
+                late.cancelled = reason;
+              },
+            }),
+          );
+        })
+        .route('/*', { handle: () => new Response('handled') }),
+    );
+    expect((await fetch(url, { headers: { 'X-Request-Timeout': '300' } })).status).toBe(504);
+    await until(() => late.cancelled !== undefined);
+    expect([late.reason, late.cancelled]).toEqual([expect.any(TimeoutError), expect.any(TimeoutError)]);
+  });
 });
 
 describe('a handler whose time is over', () => {

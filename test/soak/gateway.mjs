@@ -32,7 +32,13 @@ async function startRouter(port) {
 export async function soak() {
   const handlesBefore = process.getActiveResourcesInfo().length;
   const peers = fork(peersFile);
-  const [{ port }] = await once(peers, 'message');
+  const ended = once(peers, 'exit');
+  const died = ended.then(([code]) => {
+    throw new Error(`the clients ended with ${code}`);
+  });
+  died.catch(() => {});
+  const heard = async () => (await Promise.race([once(peers, 'message'), died]))[0];
+  const { port } = await heard();
   const { registry, router, front } = await startRouter(port);
   peers.send({ front });
   let counts;
@@ -40,7 +46,7 @@ export async function soak() {
   return {
     async run(count) {
       peers.send({ run: count });
-      [{ counts }] = await once(peers, 'message');
+      ({ counts } = await heard());
       // The router learns a moment later than the client that it has left.
       for (let turn = 0; turn < 200 && router.active > 0; turn += 1) await pause(5);
     },
@@ -52,7 +58,6 @@ export async function soak() {
     async stop() {
       await router.stop();
       await registry.stop();
-      const ended = once(peers, 'exit');
       peers.disconnect();
       await ended;
       await pause(100);

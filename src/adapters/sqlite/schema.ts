@@ -96,7 +96,9 @@ function migrations(prefix: string): readonly string[] {
 /** The version of the tables under a prefix; 0 when there are none. */
 function versionOf(database: SqliteDatabase, prefix: string): number {
   const name = `${prefix}saga_schema`;
-  const known = database.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?").get(name);
+  const known = database
+    .prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE")
+    .get(name);
   if (known === undefined) return 0;
   const row = database.prepare(`SELECT max(version) AS version FROM "${name}"`).get();
   return Number((row as { readonly version: number | bigint | null }).version ?? 0);

@@ -18,6 +18,8 @@ export interface Door {
   proceed(): void;
   /** Pass on an interim answer, such as 103 Early Hints, where the client can take it. */
   inform(status: number, headers: readonly string[]): void;
+  /** Say 200 in the next head, whatever its status is to those on the way here: the fields tell what it is. */
+  sayOk?(): void;
   /**
    * Give the answer's head.
    *

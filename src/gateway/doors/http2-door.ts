@@ -87,6 +87,7 @@ export class Http2Door implements Door {
   readonly #tunnel: boolean;
   #waits: boolean;
   #started = false;
+  #saysOk = false;
   #ended = false;
   #pending: Record<string, number | string | string[]> | undefined;
   #onDrain: (() => void) | undefined;
@@ -144,7 +145,12 @@ export class Http2Door implements Door {
     }
   }
 
-  begin(status: number, _reason: string, headers: readonly string[]): void {
+  sayOk(): void {
+    this.#saysOk = true;
+  }
+
+  begin(given: number, _reason: string, headers: readonly string[]): void {
+    const status = this.#saysOk ? 200 : given;
     this.#started = true;
     for (let at = 0; at < headers.length; at += 2) mustFit(headers[at]!, headers[at + 1]!);
     // To CONNECT, a success would say that it got what it asked for.

@@ -65,7 +65,10 @@ function giveUpAfter(
   reason: Error,
   still: () => boolean,
 ): void {
-  if (left <= 0) throw reason;
+  if (left <= 0) {
+    exchange.giveUp(reason);
+    throw reason;
+  }
   const timer = clock.schedule(left, () => {
     if (still()) exchange.giveUp(reason);
   });

@@ -27,7 +27,7 @@ export interface Exchange {
   readonly route: string;
   /** The request's headers; what a guard sets or deletes here is what the upstream gets. */
   readonly headers: RequestHeaders;
-  /** Fields to add to the answer, whoever gives it. */
+  /** Fields to add to the answer, whoever gives it; a problem leaves out those that are about another body or its keeping. */
   readonly response: AddedHeaders;
   /** Who asks: the peer, or, when the peer is a trusted proxy, the client behind it. `unknown` when not known. */
   readonly clientAddress: string;
@@ -52,7 +52,7 @@ export interface Exchange {
   readBody(limit?: number): Promise<Buffer>;
   /** Refuse, with 413, a body of more bytes. Only ever makes the router's own limit smaller. */
   limitBody(bytes: number): void;
-  /** Aborts when the client goes away before its answer is whole. Made when first read. */
+  /** Aborts when the client goes away before its answer is whole, or its time is over. Made when first read. */
   readonly signal: AbortSignal;
   /** Change or watch the answer on its way out, whoever gives it. Of several filters the one added last sees it first. */
   filterAnswer(filter: AnswerFilter): void;

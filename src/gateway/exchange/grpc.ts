@@ -1,7 +1,7 @@
 /** What the gateway has to know of gRPC: how long a call may take, and how it is told what went wrong. */
 import { ProblemError, TimeoutError } from '../../core/errors.ts';
+import type { RequestHeaders } from '../http/headers.ts';
 import type { Problem } from '../http/problem.ts';
-import type { HttpExchange } from './http-exchange.ts';
 
 /** Milliseconds in a unit of `grpc-timeout`. */
 const units: Readonly<Record<string, number>> = {
@@ -32,9 +32,20 @@ const statuses: Readonly<Record<number, string>> = {
 /** UNKNOWN. */
 const unknown = '2';
 
-/** Whether an exchange is a gRPC call. gRPC-Web is none: it goes by any version of HTTP and knows no trailers. */
-export function isGrpc({ version, headers }: Pick<HttpExchange, 'version' | 'headers'>): boolean {
-  return version === '2' && /^application\/grpc(?:$|[+;])/.test(headers.get('content-type') ?? '');
+/** What tells a gRPC call. */
+export interface AskedCall {
+  readonly method: string;
+  readonly version: string;
+  readonly headers: Pick<RequestHeaders, 'get'>;
+}
+
+/** Whether a request is a gRPC call. gRPC-Web is none: it goes by any version of HTTP and knows no trailers. */
+export function isGrpc({ method, version, headers }: AskedCall): boolean {
+  return (
+    version === '2' &&
+    method === 'POST' &&
+    /^application\/grpc(?:$|[+;])/.test(headers.get('content-type') ?? '')
+  );
 }
 
 /** Milliseconds that a `grpc-timeout` gives; undefined when it is none. */
@@ -46,7 +57,9 @@ export function grpcTimeout(value: string | undefined): number | undefined {
 /** How a call ends by a problem, as fields that are a head or trailers. */
 export function statusFields({ status, detail }: Pick<Problem, 'status' | 'detail'>): [string, string][] {
   // Percent-encoded, as the specification of gRPC over HTTP/2 has it.
-  const message = detail.replace(/[^\x20-\x24\x26-\x7e]/g, (character) => encodeURIComponent(character));
+  const message = detail
+    .replace(/\p{Surrogate}/gu, '\ufffd')
+    .replace(/[^\x20-\x24\x26-\x7e]/gu, (character) => encodeURIComponent(character));
   return [
     ['grpc-status', statuses[status] ?? unknown],
     ['grpc-message', message],

@@ -20,6 +20,9 @@ export interface RouteInUse {
   choiceOf(exchange: HttpExchange): string;
 }
 
+/** How many interim answers go on to the client for one request, whoever gives them; more are left out. */
+const mostInterim = 16;
+
 const noFilters: readonly AnswerFilter[] = [];
 
 const noParams: Readonly<Record<string, string>> = Object.freeze({});
@@ -46,6 +49,7 @@ export class HttpExchange implements Exchange {
   serving: RouteInUse | undefined;
   /** Where it is sent on to, once that is decided. */
   target: Target | undefined;
+  #informed = 0;
   /** How many guards have been asked. */
   step = 0;
   /** The call that is under way for it on the short way. */
@@ -139,6 +143,18 @@ export class HttpExchange implements Exchange {
 
   set traceId(id: string | undefined) {
     this.record.traceId = id;
+  }
+
+  /** Pass on an interim answer of an upstream, without what guards keep from the client. */
+  inform(status: number, headers: readonly string[]): void {
+    this.#informed += 1;
+    if (this.#informed > mostInterim) return;
+    const replaced = this.#response?.replaced;
+    const kept =
+      replaced === undefined
+        ? headers
+        : headers.filter((_text, index) => !replaced.has(headers[index & ~1]!.toLowerCase()));
+    this.door.inform(status, kept);
   }
 
   filterAnswer(filter: AnswerFilter): void {

@@ -9,18 +9,12 @@ import { type Patience, StallWatch } from './stall-watch.ts';
 /** Who takes nothing, in errors. */
 const taker = 'the client that takes the answer';
 
-/** Fields that describe a body, or for how long it may be kept. */
-const ofTheBody: ReadonlySet<string> = new Set([
-  'content-type',
-  'content-length',
-  'content-encoding',
-  'content-language',
-  'content-disposition',
-  'cache-control',
-  'etag',
-  'last-modified',
-  'expires',
-]);
+/** Fields that describe a body, or say for how long, and by whom, it may be kept. */
+const aboutAnotherBody =
+  /^(?:content-(?!security-policy)|(?:[a-z0-9]+-)*cache-control$|surrogate-control$|(?:repr-)?digest$|pragma$|age$|expires$|etag$|last-modified$|accept-ranges$)/;
+
+/** Fields that may stand in an answer several times. */
+const lists: ReadonlySet<string> = new Set(['vary', 'set-cookie', 'www-authenticate', 'link', 'warning']);
 
 /** How much of an answer is written at once. */
 const pieceBytes = 65_536;
@@ -118,10 +112,14 @@ function drained(exchange: HttpExchange, patience: Patience): Promise<void> {
   });
 }
 
-/** Tell a gRPC call what went wrong, with nothing else: the head is the end as well. */
-export function sendGrpcProblem(door: Door, problem: Problem, added: AddedHeaders | undefined): void {
+/**
+ * Tell a gRPC call what went wrong, with nothing else: the head is the end as well. Who looks at the answer on its way
+ * out sees the status of HTTP; the client is told 200, as gRPC wants it.
+ */
+export function sendGrpcProblem(door: Door, entry: Door, problem: Problem, added?: AddedHeaders): void {
   const headers = ['content-type', 'application/grpc', ...statusFields(problem).flat()];
-  door.begin(200, '', [...headers, ...problemHeaders(problem, added)]);
+  entry.sayOk?.();
+  door.begin(problem.status, '', [...headers, ...problemHeaders(problem, added)]);
   door.end();
 }
 
@@ -138,12 +136,19 @@ export function sendProblem(door: Door, problem: Problem, added: AddedHeaders | 
   door.end();
 }
 
-/** What the head of a problem says beside its body. What guards have set for another answer's body is not for this one. */
+/**
+ * What the head of a problem says beside its body: what the problem says itself, and what guards have set that is not
+ * about another body and was not said already.
+ */
 function problemHeaders({ headers }: Problem, added: AddedHeaders | undefined): string[] {
-  const fields = ['Cache-Control', 'no-store', ...Object.entries(headers).flat()];
+  const own = new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+  const fields = ['Cache-Control', own.get('cache-control') ?? 'no-store'];
+  for (const [name, value] of own) if (!aboutAnotherBody.test(name)) fields.push(name, value);
   const list = added?.list ?? [];
   for (let index = 0; index < list.length; index += 2) {
-    if (!ofTheBody.has(list[index]!.toLowerCase())) fields.push(list[index]!, list[index + 1]!);
+    const name = list[index]!.toLowerCase();
+    if (aboutAnotherBody.test(name) || (own.has(name) && !lists.has(name))) continue;
+    fields.push(list[index]!, list[index + 1]!);
   }
   return fields;
 }

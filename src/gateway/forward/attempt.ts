@@ -6,7 +6,7 @@ import type { GateSet, Permit, Policy } from '../../core/policy.ts';
 import { parseRetryAfter } from '../../core/retry-after.ts';
 import type { Runtime } from '../../core/runtime.ts';
 import type { Pick as ChosenInstance, PickOutcome, Resolver } from '../../ports/resolver.ts';
-import type { Door } from '../doors/door.ts';
+import type { HttpExchange } from '../exchange/http-exchange.ts';
 import { BodyStream } from '../exchange/request-body.ts';
 import type { Target } from '../exchange/target.ts';
 import { rawHeader } from '../http/headers.ts';
@@ -40,7 +40,7 @@ export interface Outbound {
   readonly trailers?: (() => readonly (readonly [string, string])[]) | undefined;
   /** The names of trailers that the client has announced. */
   readonly trailerNames?: string | undefined;
-  readonly interimTo?: Pick<Door, 'inform'> | undefined;
+  readonly interimTo?: Pick<HttpExchange, 'inform'> | undefined;
   /** Who waits for the answer. */
   readonly client: Client;
 }

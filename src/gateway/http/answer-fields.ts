@@ -26,9 +26,6 @@ export function responseHeaders(raw: readonly Buffer[], replaced: ReadonlySet<st
   return options.size === 0 ? kept : without(kept, options);
 }
 
-/** How many interim answers of an upstream go on to the client for one request; more are left out. */
-export const mostPassedOn = 16;
-
 /** Interim answers have no body. */
 const onlyLength: ReadonlySet<string> = new Set(['content-length']);
 

@@ -1,6 +1,6 @@
 /** One call to an upstream, from its dispatch to the end of its answer. */
 import type { Duplex } from 'node:stream';
-import { interimFields, mostPassedOn } from '../http/answer-fields.ts';
+import { interimFields } from '../http/answer-fields.ts';
 import { isOddlyCoded } from '../http/headers.ts';
 import type { HttpVersion } from '../http/via.ts';
 import type { BodySink } from './body-sink.ts';
@@ -174,9 +174,7 @@ export class UpstreamCall {
       this.#interim += 1;
       if (this.#interim > mostInterim) throw new Error('sent too many interim answers');
       // A client that waits for a 100 got it from us, and an upgrade is no interim answer here.
-      if (status > 101 && this.#interim <= mostPassedOn) {
-        this.request.interimTo?.inform(status, interimFields(headers));
-      }
+      if (status > 101) this.request.interimTo?.inform(status, interimFields(headers));
       return true;
     }
     // Thrown, it ends the call with its connection.

@@ -1,7 +1,8 @@
 /**
  * undici takes a `100 Continue` that it has not asked for to be the end of the connection, though a client has to put up
- * with any number of interim answers (RFC 9110, 15.2). Its parser is told here that it was a 101 without an upgrade, which
- * it passes over like every other one, and which goes no further; it still does all the reading itself.
+ * with any number of interim answers (RFC 9110, 15.2). Its parser is told here that it was a 101, once that parser has
+ * decided that there is no upgrade: it passes over it like every other one, and it goes no further. A 101 that does come
+ * from the upstream without having been asked for ends the connection, as it should.
  *
  * Nor does it tell which version of HTTP an upstream speaks, which `Via` has to say.
  *
