@@ -31,6 +31,7 @@ const abandoned: Ending = { record: undefined, cause: undefined };
 
 interface Held {
   readonly execution: Execution;
+  readonly epoch: number;
   /** Of whoever waits for its end. */
   waiting: ((ending: Ending) => void)[] | undefined;
   /** Claimed anew while this execution had not noticed yet that it is over: it is executed after it. */
@@ -201,9 +202,8 @@ export class Worker {
       const { entry, before, after } = await this.#desk.repair(id, request);
       announce(this.#emitter, [entry], { before, after });
       // What it parked at may have had its effect, so it is in doubt.
-      const successor = isSettled(after.status) ? undefined : after;
-      const isTaken = this.#supersede(id, successor) || this.#entering.isOvertaken(id, after.epoch);
-      if (!isTaken && successor !== undefined) this.#seat(successor);
+      const isTaken = this.#supersede(after) || this.#entering.isOvertaken(id, after.epoch);
+      if (!isTaken && !isSettled(after.status)) this.#seat(after);
       this.watchers.wake(id);
       return after;
     } finally {
@@ -221,7 +221,7 @@ export class Worker {
     const definition = this.definition(record);
     if (definition === undefined || this.#stopping) return false;
     const execution = new Execution({ definition, record, inherited, shared: this.#shared });
-    const held: Held = { execution, waiting: undefined };
+    const held: Held = { execution, epoch: record.epoch, waiting: undefined };
     // Listed as held before anything of it is done.
     this.#held.set(record.id, held);
     this.#inFlight.begin();
@@ -256,20 +256,23 @@ export class Worker {
       this.watchers.wake(id);
       return;
     }
-    if (this.#supersede(id, record)) return;
+    if (this.#supersede(record)) return;
     this.#entering.claimed(id, record.epoch);
     this.#emitter.emit('resumed', { id, saga });
     this.#seat(record);
   }
 
   /**
-   * Whether it is executed here under an older epoch. That execution can write nothing any more, so it is ended; what
-   * is known now comes when its attempt has ended.
+   * Whether it is executed here. An execution of an older epoch can write nothing any more, so it is ended; what is
+   * known now comes when its attempt has ended. One of a newer epoch stays: a claim was quicker than the answer to a
+   * repair.
    */
-  #supersede(id: string, successor: SagaRecord | undefined): boolean {
+  #supersede(record: SagaRecord): boolean {
+    const { id, epoch, status } = record;
     const held = this.#held.get(id);
     if (held === undefined) return false;
-    held.successor = successor;
+    if (Math.max(held.epoch, held.successor?.epoch ?? 0) >= epoch) return true;
+    held.successor = isSettled(status) ? undefined : record;
     held.execution.lose(new Error(`saga ${id} was taken anew`));
     return true;
   }

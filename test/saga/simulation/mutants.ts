@@ -240,7 +240,7 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'an execution goes on beside the one that took its place',
     'saga/worker.ts',
-    'if (this.#supersede(id, record)) return;',
+    'if (this.#supersede(record)) return;',
     '',
   ),
 ];
