@@ -14,6 +14,7 @@ export class Alarms {
   readonly #times: number[] = [];
   #timer: Timer | undefined;
   #firesAt = Number.POSITIVE_INFINITY;
+  #stopped = false;
 
   constructor(clock: Clock, ring: () => void) {
     this.#clock = clock;
@@ -22,7 +23,7 @@ export class Alarms {
 
   /** Something is due at this wall time, in milliseconds. */
   add(time: number | undefined): void {
-    if (time === undefined) return;
+    if (time === undefined || this.#stopped) return;
     const times = this.#times;
     if (times.length >= mostKept) {
       if (time >= times[0]!) return;
@@ -32,8 +33,9 @@ export class Alarms {
     if (time < this.#firesAt) this.#arm();
   }
 
-  /** Forget everything. */
+  /** Forget everything, and ring no more. */
   stop(): void {
+    this.#stopped = true;
     this.#timer?.cancel();
     this.#times.length = 0;
   }

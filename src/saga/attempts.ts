@@ -4,7 +4,7 @@ import { sleep } from '../core/clock.ts';
 import { RefusedError, TimeoutError } from '../core/errors.ts';
 import type { JsonValue } from '../core/json.ts';
 import { toJson } from '../core/json-copy.ts';
-import { type CallContext, type Policy, unlimitedCall } from '../core/policy.ts';
+import { type CallContext, type Policy, settle, unlimitedCall } from '../core/policy.ts';
 import type { HaltWatcher } from './halt.ts';
 import type { Failure } from './judge.ts';
 import { contextOf, type Task, undoContextOf, type WorkSurroundings } from './task.ts';
@@ -74,8 +74,10 @@ export class Attempts implements HaltWatcher {
     if (limit <= 0) return this.#failed(new TimeoutError(0));
     const now = clock.now();
     const call = new TimedCall(unlimitedCall, now + limit, new TimeLimit(clock, limit));
-    const settled = this.#call(call);
-    if (!isThenable(settled)) return Promise.resolve(this.#ending(settled as Settled));
+    const called = this.#call(call);
+    if (!isThenable(called)) return Promise.resolve(this.#ending(called as Settled));
+    // What only looks like a promise may throw, or settle twice.
+    const settled = called instanceof Promise ? called : Promise.resolve(called);
     return new Promise((resolve) => {
       const fail = (error: unknown): void => this.#resolveFailed(error, resolve);
       const { halt } = this.#task;
@@ -103,12 +105,11 @@ export class Attempts implements HaltWatcher {
       this.#calls = [call];
       this.#giveUp = fail;
       this.#task.halt.watcher = this;
-      policy
-        .run((context) => this.#within(context), call)
-        .then((value) => {
-          if (this.#underWay === 0) resolve(this.#done(value));
-          else void this.#drained().then((ended) => resolve(ended ? this.#done(value) : this.#unending()));
-        }, fail);
+      // A policy of the user's own may throw, or give no promise.
+      settle(() => policy.run((context) => this.#within(context), call), call).then((value) => {
+        if (this.#underWay === 0) resolve(this.#done(value));
+        else void this.#drained().then((ended) => resolve(ended ? this.#done(value) : this.#unending()));
+      }, fail);
     });
   }
 

@@ -1,4 +1,5 @@
 /** The options of verbs that begin or await sagas. Checked by hand: a schema would cost as much as beginning a saga. */
+import { durationAccepts, parseDuration } from '../core/duration.ts';
 import { InvalidOptionsError } from '../core/errors.ts';
 import { describe, unknownOption } from '../core/options.ts';
 import { Call, type RunOptions } from '../core/policy.ts';
@@ -44,6 +45,10 @@ export class LimitedOptions {
     if (signal !== undefined && !isSignal(signal)) this.#refuse('signal', signal, 'an AbortSignal');
     if (deadline !== undefined && (typeof deadline !== 'number' || Number.isNaN(deadline))) {
       this.#refuse('deadline', deadline, "a time on the runtime's monotonic clock, in milliseconds");
+    }
+    // Before anything is done for the caller, not when he begins to wait.
+    if (timeout !== undefined && parseDuration(timeout) === undefined) {
+      this.#refuse('timeout', timeout, durationAccepts);
     }
     return { ...(signal && { signal }), ...(timeout !== undefined && { timeout }), deadline };
   }

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { type Duration, milliseconds } from '../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
+import { InvalidPayloadError } from '../core/errors.ts';
 import { InFlight, Lifecycle } from '../core/lifecycle.ts';
 import { warnOf } from '../core/log.ts';
 import { type Runtime, resolveRuntime } from '../core/runtime.ts';
@@ -199,7 +200,8 @@ export class Participant<Schemas extends EventSchemas> {
     try {
       payload = await catalog.decode(event, message.payload);
     } catch (error) {
-      // It will be no better the next time.
+      // A schema that throws says nothing of the event; it may be better the next time.
+      if (!(error instanceof InvalidPayloadError)) throw error;
       return this.#bury(message, error);
     }
     await this.#handle(message, payload, signal);
@@ -229,7 +231,7 @@ export class Participant<Schemas extends EventSchemas> {
     ): Promise<void> => {
       said += 1;
       const about = {
-        id: derivedId(id, name, said),
+        id: derivedId(id, name, said, next),
         key: options.key ?? key,
         correlationId,
         causationId: id,
@@ -270,9 +272,12 @@ export class Participant<Schemas extends EventSchemas> {
   }
 }
 
-/** Equal for equal causes, and of one length however long the chain. */
-function derivedId(cause: string, participantName: string, count: number): string {
-  const text = JSON.stringify([cause, participantName, count]);
+/**
+ * Equal for equal causes, and of one length however long the chain. What a handler says otherwise when it hears a message
+ * again is another event, which must not be taken for the one that it said before.
+ */
+function derivedId(cause: string, participantName: string, count: number, event: string): string {
+  const text = JSON.stringify([cause, participantName, count, event]);
   return createHash('sha256').update(text).digest('hex').slice(0, 32);
 }
 

@@ -21,6 +21,13 @@ export interface ClaimsOptions {
   readonly take: (record: ClaimedSaga) => void;
 }
 
+/**
+ * A call that was given up is not withdrawn: where a client queues what it cannot send, each of them is a claim in the
+ * end, and a saga that is claimed too often is parked. So no more are sent while so many are open, unless they have been
+ * for so long, in milliseconds, that no answer is to be expected.
+ */
+const [mostOpen, openAtMost] = [2, 600_000];
+
 /** How often to look for sagas that nobody here knows, in milliseconds. */
 const censusInterval = 60_000;
 
@@ -28,6 +35,8 @@ const censusInterval = 60_000;
 export class Claims {
   readonly #options: ClaimsOptions;
   #backlog = false;
+  /** When each claim that has no answer yet was sent. */
+  readonly #open: Set<{ readonly sentAt: number }> = new Set();
   #countedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: ClaimsOptions) {
@@ -56,12 +65,22 @@ export class Claims {
     const definitions = settings.sagas.map((s) => ({ saga: s.name, hash: s.hash }));
     const limitEach = Math.ceil(limit / definitions.length);
     const sentAt = clock.now();
+    for (const one of this.#open) if (sentAt - one.sentAt > openAtMost) this.#open.delete(one);
+    if (this.#open.size >= mostOpen) return;
     const { maxClaims } = settings;
     const request = { definitions, limitEach, holding: holding(), maxClaims };
-    const records = await store.call('claim', (s) => s.claim(request, lease));
+    const records = await store.call('claim', (s) => this.#tracked(s.claim(request, lease), sentAt));
     confirm(sentAt);
     this.#backlog = records.length >= limitEach;
     for (const record of records) take(record);
+  }
+
+  #tracked<T>(answer: Promise<T>, sentAt: number): Promise<T> {
+    const one = { sentAt };
+    this.#open.add(one);
+    const settled = (): void => void this.#open.delete(one);
+    answer.then(settled, settled);
+    return answer;
   }
 
   /** Counting is cheap, and asked for only where somebody listens. */

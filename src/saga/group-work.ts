@@ -44,7 +44,10 @@ export class GroupWork {
     const members = steps.map(async (step) => {
       const onTurn = (): void =>
         this.#halt.abort(new Error(`the group turns back, since ${step.name} was not done`));
-      const outcome = await this.#options.work(step, this.#halt, onTurn);
+      // One of its own, since it has one watcher: whatever of this member is under way.
+      const own = this.#halt.child();
+      const outcome = await this.#options.work(step, own, onTurn);
+      this.#halt.drop(own);
       await this.#take(step, outcome);
       return { step, isOver: outcome !== undefined };
     });

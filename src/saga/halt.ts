@@ -1,3 +1,5 @@
+import { abortController } from '../core/abort-controller.ts';
+
 /** Told when what is under way is to be given up. */
 export interface HaltWatcher {
   halted(reason: unknown): void;
@@ -34,7 +36,7 @@ export class Halt {
   /** Aborts when nothing more is to be begun. */
   get leaveSignal(): AbortSignal {
     if (this.#controller === undefined) {
-      this.#controller = new AbortController();
+      this.#controller = abortController();
       if (this.#leaving) this.#controller.abort();
     }
     return this.#controller.signal;
@@ -43,7 +45,7 @@ export class Halt {
   /** Aborts when what is under way is to be given up. */
   get abortSignal(): AbortSignal {
     if (this.#abortController === undefined) {
-      this.#abortController = new AbortController();
+      this.#abortController = abortController();
       if (this.#aborted) this.#abortController.abort(this.#reason);
     }
     return this.#abortController.signal;

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { InvalidPayloadError, ProblemError, RefusedError, StoreError } from '../core/errors.ts';
 import { HoldfastError } from '../core/holdfast-error.ts';
 import { isPlainObject, type JsonObject, type JsonValue, parseJson } from '../core/json.ts';
+import { warnOf } from '../core/log.ts';
 import type { BarrierOutcome, BarrierWork, SagaBarrier } from '../ports/saga-barrier.ts';
 import { isJson, refusedHeader, replayedHeader } from './http-answer.ts';
 import { type AnyHeaders, type SagaRequestHeaders, sagaRequest } from './http-headers.ts';
@@ -81,7 +82,7 @@ export async function answerUnderBarrier<Transaction>(
       const request = { ...call, method, url, body, native, done: done as ParticipantAnswer | undefined };
       const answer = handler(transaction, request);
       // Not awaited where it is no promise: some transactions are synchronous.
-      return answer instanceof Promise ? answer.then(storable) : storable(answer);
+      return isThenable(answer) ? Promise.resolve(answer).then(storable) : storable(answer);
     };
     const { saga, step, operation } = call;
     return answerOf(await barrier.attempt({ saga, step, operation, fingerprint: fingerprintOf(raw) }, work));
@@ -114,7 +115,28 @@ function storable(answer: ParticipantAnswer | undefined): JsonObject {
     const why = `its status is ${status}, but only 2xx says that the work was done: throw refuse(reason) or a ProblemError`;
     throw new InvalidPayloadError("the handler's answer", why);
   }
-  return { status, ...(body !== undefined && { body }), ...(headers !== undefined && { headers }) };
+  if (body !== undefined && (status === 204 || status === 205))
+    throw new InvalidPayloadError("the handler's answer", `it has a body, and an answer ${status} has none`);
+  const fields = headers === undefined ? undefined : sendable(headers);
+  return { status, ...(body !== undefined && { body }), ...(fields !== undefined && { headers: fields }) };
+}
+
+/** Fields that can stand in an answer, under their names in lower case; its length is the transport's business. */
+function sendable(headers: Readonly<Record<string, string>>): Record<string, string> {
+  const fields: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    const text = String(value);
+    if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/i.test(name) || !/^[\t\x20-\x7e\x80-\xff]*$/.test(text)) {
+      const why = `its header ${JSON.stringify(name)} cannot be sent: encode what is no ISO 8859-1`;
+      throw new InvalidPayloadError("the handler's answer", why);
+    }
+    if (!/^(?:content-length|transfer-encoding)$/i.test(name)) fields[name.toLowerCase()] = text;
+  }
+  return fields;
+}
+
+function isThenable(value: unknown): value is PromiseLike<ParticipantAnswer | undefined> {
+  return typeof (value as { readonly then?: unknown } | null | undefined)?.then === 'function';
 }
 
 function answerOf(outcome: BarrierOutcome): RawAnswer {
@@ -153,12 +175,23 @@ function answerTo(error: unknown, onError: ParticipantErrorListener): RawAnswer 
     const answer = problem(status, message, undefined);
     return { ...answer, headers: { ...answer.headers, ...headers } };
   }
-  onError(error);
+  tell(onError, error);
   const code = error instanceof HoldfastError ? error.code : undefined;
   if (error instanceof StoreError) {
     return problem(503, 'whether it was done is unknown; send it again with the same Idempotency-Key', code);
   }
   return problem(500, 'it could not be done, and nothing was changed', code);
+}
+
+/** A listener that throws or rejects must not leave the caller without an answer. */
+export function tell(onError: ParticipantErrorListener, error: unknown): void {
+  const failed = (cause: unknown): void => warnOf('the onError of a participant threw', cause);
+  try {
+    const told: unknown = onError(error);
+    if (isThenable(told)) Promise.resolve(told).catch(failed);
+  } catch (cause) {
+    failed(cause);
+  }
 }
 
 /** An answer that tells what went wrong, by RFC 9457. */

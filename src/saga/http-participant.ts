@@ -1,6 +1,7 @@
 /** Participants over HTTP: the endpoint as each transport wants it. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ProblemError } from '../core/errors.ts';
+import { isPlainObject } from '../core/json.ts';
 import { warnOf } from '../core/log.ts';
 import { functionOption, methodsOption, parseOptions, z } from '../core/options.ts';
 import type { SagaBarrier } from '../ports/saga-barrier.ts';
@@ -11,6 +12,7 @@ import {
   problem,
   type RawAnswer,
   type RawRequest,
+  tell,
 } from './http-endpoint.ts';
 
 /** Options of {@link sagaEndpoint}. */
@@ -96,7 +98,8 @@ export function sagaEndpoint<Transaction, Native = unknown>(
       const raw = await rawOfNode(request, maxBody).catch(tooLong);
       // The caller went away; it will come again.
       if (raw === undefined) return;
-      writeNode(response, 'status' in raw ? raw : await answer(raw));
+      const given = 'status' in raw ? raw : await answer(raw);
+      sent(onError, given, (one) => writeNode(response, one));
     },
     fastify: async (request, reply) => {
       const { method, url, headers, body } = request;
@@ -116,10 +119,22 @@ export function sagaEndpoint<Transaction, Native = unknown>(
     fetch: async (request) => {
       const raw = await rawOfWeb(request, maxBody).catch(tooLong);
       if (raw === undefined) return new Response(null, { status: 499 });
-      const { status, headers, body } = 'status' in raw ? raw : await answer(raw);
-      return new Response(body === '' ? null : body, { status, headers });
+      const given = 'status' in raw ? raw : await answer(raw);
+      return sent(onError, given, ({ status, headers, body }) => {
+        return new Response(body === '' ? null : body, { status, headers });
+      });
     },
   };
+}
+
+/** What was stored, or was said by an error, may be no answer that can be sent: then its caller is told so. */
+function sent<T>(onError: ParticipantErrorListener, answer: RawAnswer, send: (answer: RawAnswer) => T): T {
+  try {
+    return send(answer);
+  } catch (error) {
+    tell(onError, error);
+    return send(problem(500, 'the answer cannot be sent', undefined));
+  }
 }
 
 /** What to answer when a body could not be read; undefined when the caller went away. */
@@ -127,6 +142,11 @@ function tooLong(error: unknown): RawAnswer | undefined {
   if (!(error instanceof ProblemError)) return undefined;
   const answer = problem(error.status, error.message, undefined);
   return { ...answer, headers: { ...answer.headers, connection: 'close' } };
+}
+
+/** Some parsers leave an empty object where they have read nothing, since the type was none of theirs. */
+function isEmpty(body: unknown): boolean {
+  return isPlainObject(body) && Object.keys(body).length === 0;
 }
 
 function asRead(body: unknown): RawRequest['body'] {
@@ -137,7 +157,7 @@ function asRead(body: unknown): RawRequest['body'] {
 async function rawOfNode(request: NodeLikeRequest, maxBody: number): Promise<RawRequest> {
   const { method = 'GET', headers, url = '/', originalUrl: target = url } = request;
   // Once a parser has read the stream, only what it made of it is left.
-  const isRead = request.readableEnded || request.body !== undefined;
+  const isRead = request.readableDidRead || (request.body !== undefined && !isEmpty(request.body));
   const body = isRead ? asRead(request.body) : await collect(lasting(request), maxBody);
   return { method, target, headers, contentType: headers['content-type'], body, native: request };
 }

@@ -3,7 +3,13 @@ import { abortController } from '../core/abort-controller.ts';
 import { currentCallContext } from '../core/ambient.ts';
 import type { Duration } from '../core/duration.ts';
 import { Emitter, type Unsubscribe } from '../core/emitter.ts';
-import { NotRunningError, SagaCompensatedError, SagaParkedError, SagaResolvedError } from '../core/errors.ts';
+import {
+  NotRunningError,
+  SagaCompensatedError,
+  SagaParkedError,
+  SagaResolvedError,
+  UnknownSagaError,
+} from '../core/errors.ts';
 import { Lifecycle } from '../core/lifecycle.ts';
 import { durationOption, parseOptions, z } from '../core/options.ts';
 import { type CallContext, unlimitedCall } from '../core/policy.ts';
@@ -175,10 +181,21 @@ export class SagaRunner {
     }
   }
 
-  /** What the store knows now. When it cannot answer, which is told, it is asked again. */
+  /**
+   * What the store knows now. When it cannot answer, which is told, it is asked again.
+   *
+   * @throws UnknownSagaError when it knows of none: it was begun, and has been deleted since.
+   */
   async #look(id: string): Promise<Ending> {
-    const found = this.#worker.store.call('get', (store) => store.get(id));
-    return { record: await found.catch(() => undefined), cause: undefined };
+    let record: SagaRecord | undefined;
+    try {
+      record = await this.#worker.store.call('get', (store) => store.get(id));
+    } catch {
+      return { record: undefined, cause: undefined };
+    }
+    if (record === undefined)
+      throw new UnknownSagaError(`saga ${id} was begun and is not in the store any more: it was purged`);
+    return { record, cause: undefined };
   }
 
   /** A saga's record, or undefined when there is none. @throws StoreError, NotRunningError. */

@@ -169,10 +169,13 @@ export class Worker {
       .call('create', (store) => store.create(saga, this.#lease))
       .then(
         (found) => {
-          this.#keeper.confirm(sentAt);
-          this.#begun(found);
-          this.#entering.exit(id);
-          return found;
+          try {
+            this.#keeper.confirm(sentAt);
+            this.#begun(found);
+            return found;
+          } finally {
+            this.#entering.exit(id);
+          }
         },
         (error) => {
           this.#entering.exit(id);

@@ -25,7 +25,10 @@ describe('the options of a run', () => {
   ])('are refused when there is %s among them, and nothing is begun', async (_, options, message) => {
     const { runner, store } = setup();
     const sagas = await runner(one);
-    for (const call of [sagas.run(one, input, options as never), sagas.begin(one, input, options as never)]) {
+    const begin = (verb: string): Promise<unknown> =>
+      verb === 'run' ? sagas.run(one, input, options as never) : sagas.begin(one, input, options as never);
+    for (const verb of ['run', 'begin']) {
+      const call = begin(verb);
       await expect(call).rejects.toBeInstanceOf(InvalidOptionsError);
       await expect(call).rejects.toThrow(message);
     }

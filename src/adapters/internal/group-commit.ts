@@ -1,4 +1,5 @@
 /** Writes that are waiting for the same commit. */
+import type { Clock } from '../../core/clock.ts';
 
 /** One write and the promise of whoever asked for it. */
 export interface PendingWrite<I, R> {
@@ -17,6 +18,11 @@ export interface GroupCommitOptions<I, R> {
   readonly inFlight: number;
   /** Two writes of one key are never in the same batch; the later one waits for the next. Default: no keys. */
   readonly keyOf?: ((item: I) => string) | undefined;
+  /**
+   * The longest that a batch keeps its place among those under way, in milliseconds of this clock; then its writes are
+   * rejected, although they may still come to be written. Default: as long as it takes.
+   */
+  readonly patience?: { readonly clock: Clock; readonly limit: number } | undefined;
   /** How many characters a write has; a batch stops at four million, or at its first write. Default: not counted. */
   readonly sizeOf?: ((item: I) => number) | undefined;
 }
@@ -62,15 +68,21 @@ export class GroupCommit<I, R> {
     const batch = this.#nextBatch();
     this.#inFlight += 1;
     this.#schedule();
-    try {
-      await this.#options.commit(batch);
-    } catch (error) {
+    let isOver = false;
+    const end = (error?: unknown): void => {
+      if (isOver) return;
+      isOver = true;
       // Those that are settled already do not hear of it.
-      for (const { reject } of batch) reject(error);
-    } finally {
+      if (error !== undefined) for (const { reject } of batch) reject(error);
       this.#inFlight -= 1;
       this.#schedule();
-    }
+    };
+    const { patience } = this.#options;
+    const late = patience?.clock.schedule(patience.limit, () => {
+      end(new Error(`the store did not answer within ${patience.limit} ms`));
+    });
+    await this.#options.commit(batch).then(() => end(), end);
+    late?.cancel();
   }
 
   /**

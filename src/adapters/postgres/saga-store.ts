@@ -102,8 +102,9 @@ class SagaStoreInPostgres implements PostgresSagaStore {
     this.#settings = settings;
     const tables = sagaTables(settings);
     this.#connection = new SagaConnection(settings.client, sagaStatements(tables), settings.prepare);
-    const leases = new SagaLeases(resolveRuntime(settings.runtime).clock);
-    this.#writes = new SagaWrites(this.#connection, leases);
+    const { clock } = resolveRuntime(settings.runtime);
+    const leases = new SagaLeases(clock);
+    this.#writes = new SagaWrites(this.#connection, leases, clock);
     this.#claims = new SagaClaims(this.#connection, leases);
     this.#search = new SagaSearch(this.#connection, tables.sagas);
   }

@@ -1,3 +1,4 @@
+import type { Clock } from '../../core/clock.ts';
 import type {
   Lease,
   NewSaga,
@@ -38,6 +39,12 @@ interface RowUpdate extends SagaChange {
   readonly seen: number;
 }
 
+/**
+ * When a statement has no answer after so many milliseconds, its connection is taken for dead: two of them would keep
+ * every other write from the server. Should it be executed after all, its fences and the ids of sagas keep it harmless.
+ */
+const hungAfter = 30_000;
+
 /** The columns of these rows as parameters: of several rows as arrays, in the order of the ids. */
 function parametersOf<R extends { readonly id: string }>(
   rows: readonly R[],
@@ -59,7 +66,8 @@ export class SagaWrites {
   readonly #creates: GroupCommit<NewRow, boolean>;
   readonly #updates: GroupCommit<RowUpdate, Written | undefined>;
 
-  constructor(connection: SagaConnection, leases: SagaLeases) {
+  constructor(connection: SagaConnection, leases: SagaLeases, clock: Clock) {
+    const patience = { clock, limit: hungAfter };
     this.#connection = connection;
     this.#leases = leases;
     this.#creates = new GroupCommit({
@@ -68,6 +76,7 @@ export class SagaWrites {
       inFlight: 1,
       commit: (batch) => this.#halving(batch, (part) => this.#create(part)),
       keyOf: ({ row }) => row.id,
+      patience,
       sizeOf: ({ row }) => row.input.length + row.steps.length,
     });
     this.#updates = new GroupCommit({
@@ -76,6 +85,7 @@ export class SagaWrites {
       inFlight: 2,
       commit: (batch) => this.#halving(batch, (part) => this.#update(part)),
       keyOf: ({ id }) => id,
+      patience,
       sizeOf: ({ steps }) => steps.length,
     });
   }

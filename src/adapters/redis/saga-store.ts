@@ -45,7 +45,7 @@ const optionsSchema = z.strictObject({
   client: redisClientOption(),
   prefix: z
     .string()
-    .regex(/\{[^{}]+\}/, { error: 'a prefix with a hash tag, such as shop:{sagas}:' })
+    .regex(/^[^{]*\{[^}]+\}/, { error: 'a prefix with a hash tag, such as shop:{sagas}:' })
     .default('holdfast:{sagas}:'),
 });
 

@@ -42,7 +42,8 @@ export function faultyStore(
   witness: StoreWitness,
 ): SagaStore {
   const call = <T>(operation: string, id: string, asked: unknown, work: () => Promise<T>): Promise<T> => {
-    const made: Call<T> = { life, world, witness, operation, id, asked, work };
+    const askedAt = life.clock.now();
+    const made: Call<T> = { life, world, witness, operation, id, asked, askedAt, work };
     return life.isAwake ? send(made) : life.awake().then(() => send(made));
   };
   return {
@@ -72,19 +73,20 @@ interface Call<T> {
   readonly operation: string;
   readonly id: string;
   readonly asked: unknown;
+  /** Also when the process was frozen then, and the call went out late. */
+  readonly askedAt: number;
   readonly work: () => Promise<T>;
 }
 
 /** It goes out. Of most calls nothing goes wrong, and there are millions: those take as few promises as they can. */
 function send<T>(call: Call<T>): Promise<T> {
-  const { life, world, witness, operation, id, asked, work } = call;
-  const sentAt = life.clock.now();
+  const { life, world, witness, operation, id, asked, askedAt, work } = call;
   const did = (answer: T): T => {
     witness.did(life, operation, asked, answer);
     return answer;
   };
   const heard = (answer: T): T => {
-    witness.heard(life, operation, asked, answer, life.clock.now() - sentAt);
+    witness.heard(life, operation, asked, answer, life.clock.now() - askedAt);
     return answer;
   };
   const arrive = (answer: T): T | Promise<T> =>

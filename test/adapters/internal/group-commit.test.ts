@@ -1,10 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { GroupCommit, type PendingWrite } from '../../../src/adapters/internal/group-commit.ts';
+import {
+  GroupCommit,
+  type GroupCommitOptions,
+  type PendingWrite,
+} from '../../../src/adapters/internal/group-commit.ts';
+import { ManualClock } from '../../../src/testing/manual-clock.ts';
 
 type Batch = readonly PendingWrite<string, string>[];
 
 /** Batches that end when the test says so. */
-function stage(options: { maxBatch?: number; inFlight?: number; sizeOf?: (item: string) => number } = {}) {
+function stage(options: Partial<GroupCommitOptions<string, string>> = {}) {
   const batches: { readonly items: string[]; readonly end: (error?: Error) => void }[] = [];
   const group = new GroupCommit<string, string>({
     maxBatch: 100,
@@ -115,4 +120,29 @@ describe('GroupCommit', () => {
     batches[1]!.end();
     expect(await next).toBe('wrote c');
   });
+});
+
+it('a batch that is never answered keeps its place only for so long', async () => {
+  const clock = new ManualClock();
+  const { group, shown, turn, batches } = stage({ patience: { clock, limit: 1_000 } });
+  const first = group.write('a');
+  await turn();
+  const second = group.write('b');
+  await turn();
+  expect(shown()).toEqual(['a']);
+  const told = expect(first).rejects.toThrow('did not answer within 1000 ms');
+  await clock.advance(1_000);
+  await told;
+  await turn();
+  expect(shown()).toEqual(['a', 'b']);
+  batches[1]!.end();
+  expect(await second).toBe('wrote b');
+  // Late, it changes nothing: one batch at a time is under way, as before.
+  batches[0]!.end();
+  await turn();
+  void group.write('c');
+  void group.write('c:2');
+  await turn();
+  expect(shown()).toEqual(['a', 'b', 'c']);
+  expect(clock.pending).toBe(1);
 });

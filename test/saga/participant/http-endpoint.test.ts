@@ -245,3 +245,83 @@ describe('the endpoint', () => {
     );
   });
 });
+
+describe('a handler whose answer cannot be sent', () => {
+  const call = { method: 'POST', headers: { ...sagaHeaders(contextOf('do')) } };
+  const answering = async (
+    answer: unknown,
+    onError: (error: unknown) => void = () => {},
+  ): Promise<{ url: string; endpoint: SagaEndpoint; close: Running['close'] }> => {
+    const endpoint = sagaEndpoint({ barrier: memorySagaBarrier(), onError }, () => answer as never);
+    const { url, close } = await listen(
+      createServer((request, response) => void endpoint.node(request, response)),
+    );
+    return { url, endpoint, close };
+  };
+
+  it.each([
+    ['a header that is none', { headers: { 'a b': 'c' } }],
+    ['a value that is none', { headers: { location: '/r/日本' } }],
+    ['a body where there is none', { status: 204, body: { a: 1 } }],
+  ])('%s: 500, and nothing is stored', async (_what, answer) => {
+    const errors: unknown[] = [];
+    const { url, endpoint, close } = await answering(answer, (error) => errors.push(error));
+    for (let turn = 0; turn < 2; turn += 1) {
+      expect((await fetch(url, call)).status).toBe(500);
+      expect((await endpoint.fetch(new Request(url, call))).status).toBe(500);
+    }
+    expect(errors).toHaveLength(4);
+    await close();
+  });
+
+  it('a length of its own is left to the transport', async () => {
+    const { url, close } = await answering({ body: 'x', headers: { 'Content-Length': '99', 'X-Own': '1' } });
+    const answer = await fetch(url, call);
+    expect([await answer.json(), answer.headers.get('x-own')]).toEqual(['x', '1']);
+    await close();
+  });
+
+  it.each([
+    [
+      'throws',
+      () => {
+        throw new Error('onError');
+      },
+    ],
+    ['rejects', () => Promise.reject(new Error('onError'))],
+  ])('an onError that %s keeps no answer from the caller', async (_how, onError) => {
+    const { url, endpoint, close } = await answering({ status: 999 }, onError as never);
+    expect((await fetch(url, call)).status).toBe(500);
+    expect((await endpoint.fetch(new Request(url, call))).status).toBe(500);
+    await close();
+  });
+
+  it('a thenable is awaited', async () => {
+    let ran = false;
+    const lazy = {
+      // biome-ignore lint/suspicious/noThenProperty: a query builder is such a promise.
+      then: (resolve: (value: unknown) => void) => {
+        ran = true;
+        resolve({ body: 'built' });
+      },
+    };
+    const { url, close } = await answering(lazy);
+    expect([await (await fetch(url, call)).json(), ran]).toEqual(['built', true]);
+    await close();
+  });
+});
+
+it('a body that a parser has left unread is read', async () => {
+  const bodies: unknown[] = [];
+  const endpoint = sagaEndpoint({ barrier: memorySagaBarrier() }, (_transaction, { body }) => {
+    bodies.push(body);
+    return undefined;
+  });
+  const { url, close } = await listen(
+    createServer((request, response) => void endpoint.node(Object.assign(request, { body: {} }), response)),
+  );
+  const headers = { ...sagaHeaders(contextOf('do')), 'content-type': 'text/plain' };
+  expect((await fetch(url, { method: 'POST', headers, body: 'three' })).status).toBe(204);
+  expect(bodies).toEqual(['three']);
+  await close();
+});
