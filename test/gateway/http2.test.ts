@@ -252,14 +252,24 @@ describe('HTTP/2 out', () => {
       if (streams <= 2) stream.close(constants.NGHTTP2_REFUSED_STREAM);
       else {
         stream.respond({ ':status': 200 });
-        stream.end('third');
+        stream.pipe(stream);
       }
     });
     const { client } = await connected((router) => router.route('/*', { url, http2: true }));
-    expect(await ask(client, { ':path': '/', ':method': 'POST' }, 'x')).toMatchObject({
-      status: 200,
-      body: 'third',
+    const post = { ':path': '/', ':method': 'POST', 'content-length': '5' };
+    expect(await ask(client, post, 'third')).toMatchObject({ status: 200, body: 'third' });
+  });
+
+  it('rule 19: a refused stream that has had some of a body that streams is not made again', async () => {
+    let streams = 0;
+    const { url } = await http2Upstream((stream) => {
+      streams += 1;
+      if (streams > 1) stream.respond({ ':status': 200 }, { endStream: true });
+      else stream.once('data', () => stream.close(constants.NGHTTP2_REFUSED_STREAM));
     });
+    const { client } = await connected((router) => router.route('/*', { url, http2: true }));
+    const answer = await ask(client, { ':path': '/', ':method': 'POST' }, 'x'.repeat(100_000));
+    expect([answer.status, streams]).toEqual([502, 1]);
   });
 
   it('any other reset of a POST is not', async () => {

@@ -151,8 +151,9 @@ export class Http2Door implements Door {
 
   begin(given: number, _reason: string, headers: readonly string[]): void {
     const status = this.#saysOk ? 200 : given;
-    this.#started = true;
     for (let at = 0; at < headers.length; at += 2) mustFit(headers[at]!, headers[at + 1]!);
+    if (status > 599) throw new TypeError(`HTTP/2 has no status ${status}`);
+    this.#started = true;
     // To CONNECT, a success would say that it got what it asked for.
     if (this.#tunnel && status < 300) this.#pending = { ':status': 501 };
     else this.#pending = { ...http2Fields(headers), ':status': status };
@@ -164,7 +165,13 @@ export class Http2Door implements Door {
     this.#pending = undefined;
     if (fields === undefined || this.#stream.destroyed || this.#stream.closed) return;
     const whole = this.#ended && this.#trailers.length === 0;
-    this.#stream.respond(fields, whole ? { endStream: true } : { waitForTrailers: true });
+    try {
+      this.#stream.respond(fields, whole ? { endStream: true } : { waitForTrailers: true });
+    } catch {
+      // Node has rules of its own for what may stand in a head; by now it is too late for another answer.
+      this.destroy();
+      return;
+    }
     if (whole) {
       this.#stopTheRest();
       return;
@@ -172,7 +179,12 @@ export class Http2Door implements Door {
     this.#stream.on('wantTrailers', () => {
       // Node ends a stream before it resets it: without trailers that end is not sent.
       if (!this.#ended) return;
-      this.#stream.sendTrailers(http2Fields(this.#trailers.flat()));
+      try {
+        this.#stream.sendTrailers(http2Fields(this.#trailers.flat()));
+      } catch {
+        this.destroy();
+        return;
+      }
       this.#stopTheRest();
     });
   }

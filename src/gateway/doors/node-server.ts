@@ -64,6 +64,7 @@ export function makeServer(
   const server =
     tls === undefined ? createServer(options) : createSecureServer({ ...protocols, ...tls, ...options });
   if (http2) (tls === undefined ? addPriorKnowledge : addAlpn)(server, handlers, headerBytes);
+  trackSockets(server);
   server.on('request', (request, response) => handlers.onRequest(request, response, false));
   server.on('checkContinue', (request, response) => handlers.onRequest(request, response, true));
   server.on('checkExpectation', (request, response) => handlers.onRequest(request, response, true));
@@ -71,6 +72,18 @@ export function makeServer(
     handlers.onUpgrade(request, socket, head),
   );
   return server;
+}
+
+/** Every connection of a server, also those of which nobody knows yet what they will speak. */
+const socketsOf: WeakMap<Server, Set<Socket>> = new WeakMap();
+
+function trackSockets(server: Server): void {
+  const sockets = new Set<Socket>();
+  socketsOf.set(server, sockets);
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
 }
 
 /** Begin to listen; resolves once connections are accepted. */
@@ -108,6 +121,7 @@ export function closeConnections(server: Server): void {
   // Told that it is closed already, Node still ends its checks of slow connections.
   server.close(() => {});
   server.closeAllConnections();
+  for (const socket of socketsOf.get(server) ?? []) socket.destroy();
 }
 
 function bracketed(address: string): string {

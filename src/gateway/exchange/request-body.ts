@@ -62,7 +62,10 @@ class BodyCollector {
     this.#limit = limit;
     this.#taker = taker;
     source.on('data', (chunk: Buffer) => this.#take(chunk));
-    source.on('end', () => this.#end());
+    source.on('end', () => {
+      if (isReset(source)) this.#fail(brokenOff(undefined));
+      else this.#end();
+    });
     source.on('error', (cause) => this.#fail(brokenOff(cause)));
     source.on('close', () => {
       if (this.#taker !== undefined) this.#fail(brokenOff(undefined));
@@ -99,6 +102,11 @@ class BodyCollector {
     this.#others = undefined;
     taker?.onNoBody(error);
   }
+}
+
+/** Whether something of a body has been sent, so that it cannot be sent again. */
+export function isUsedUp(body: unknown): boolean {
+  return body instanceof BodyStream && body.consumed;
 }
 
 /** What is told of a body that is longer than so many bytes. */
@@ -169,13 +177,25 @@ export class BodyStream extends Readable {
     }
   };
 
-  readonly #onEnd = (): void => void this.push(null);
+  readonly #onEnd = (): void => {
+    if (isReset(this.#source)) this.destroy(brokenOff(undefined));
+    else this.push(null);
+  };
 
   readonly #onError = (error: Error): void => void this.destroy(brokenOff(error));
 
   readonly #onClose = (): void => {
     if (!this.#source.readableEnded) this.destroy(brokenOff(undefined));
   };
+}
+
+/** An HTTP/2 stream that its client resets in the middle ends as if it were whole. */
+function isReset(source: Readable): boolean {
+  const { aborted, rstCode = 0 } = source as Readable & {
+    readonly aborted?: boolean;
+    readonly rstCode?: number;
+  };
+  return aborted === true || rstCode !== 0;
 }
 
 function brokenOff(cause: unknown): ProblemError {

@@ -6,7 +6,7 @@
 import { BulkheadFullError, NoInstanceError, TimeoutError, UpstreamError } from '../../core/errors.ts';
 import type { CallContext, Permit, Work } from '../../core/policy.ts';
 import type { Pick as ChosenInstance, PickOptions, PickOutcome } from '../../ports/resolver.ts';
-import { BodyStream } from '../exchange/request-body.ts';
+import { BodyStream, isUsedUp } from '../exchange/request-body.ts';
 import { unanswered, wasStale } from '../upstreams/call-failure.ts';
 import type { CallListener, UpstreamCall } from '../upstreams/upstream-call.ts';
 import {
@@ -216,7 +216,8 @@ class Attempts {
         return call;
       } catch (error) {
         const givenUp = this.#outbound.client.gone ?? (signal?.aborted ? signal.reason : undefined);
-        const mayRepeat = repeats < maxStale && (this.#repeatable || !call.written);
+        const mayRepeat =
+          repeats < maxStale && (this.#repeatable || !call.written) && !isUsedUp(this.#outbound.body);
         if (givenUp === undefined && mayRepeat && wasStale(error as Error, call)) continue;
         if (pick !== undefined) tell(pick, this.#outcomeOfFailure(signal));
         throw givenUp ?? unanswered(error as Error, call, this.#name, this.#repeatable);

@@ -3,10 +3,17 @@
  * no promise and waits for nothing that is there already, since at tens of thousands of requests a second each of these
  * would be seen.
  */
-import { BulkheadFullError, NoInstanceError, TimeoutError, type UpstreamError } from '../../core/errors.ts';
+import {
+  BulkheadFullError,
+  NoInstanceError,
+  ProblemError,
+  TimeoutError,
+  type UpstreamError,
+} from '../../core/errors.ts';
 import type { Gate, Permit } from '../../core/policy.ts';
 import type { Pick as ChosenInstance, PickOptions } from '../../ports/resolver.ts';
 import type { HttpExchange } from '../exchange/http-exchange.ts';
+import { isUsedUp } from '../exchange/request-body.ts';
 import { unanswered, wasStale } from '../upstreams/call-failure.ts';
 import type { CallEnding, CallListener, UpstreamCall } from '../upstreams/upstream-call.ts';
 import { AnswerRelay, type RelayContext, type RelayOwner } from './answer-relay.ts';
@@ -119,7 +126,8 @@ export class ShortWay implements CallListener, RelayOwner {
       const origin = this.#pick?.instance.url ?? target.origin ?? '';
       const upstream = this.#context.proxy.upstreams.get(origin, http2);
       const call = upstream.call(this.#outbound, this);
-      this.#exchange.call = call;
+      // It may have failed at once, and been made again.
+      if (!call.ended) this.#exchange.call = call;
       if (this.#permit?.isProbe) this.#watchProbe(this.#permit, call);
       if (this.#instancePermit?.isProbe) this.#watchProbe(this.#instancePermit, call);
     } catch (error) {
@@ -166,17 +174,18 @@ export class ShortWay implements CallListener, RelayOwner {
       gone === undefined &&
       this.#repeats < maxStale &&
       (repeatable || !call.written) &&
+      !isUsedUp(this.#outbound.body) &&
       wasStale(error, call)
     ) {
       this.#repeats += 1;
       this.#dispatch();
       return;
     }
-    // A time limit counts against the instance; a client that gave up does not.
-    const blamed = gone === undefined || gone instanceof TimeoutError;
-    if (this.#pick !== undefined) tell(this.#pick, blamed ? 'failure' : 'cancelled');
     const name = this.#outbound.target.service ?? this.#outbound.target.origin;
     const failure = gone ?? unanswered(error, call, name, repeatable);
+    // A time limit counts against the instance; a client that gave up, or asked for the impossible, does not.
+    const blamed = gone === undefined ? !(failure instanceof ProblemError) : gone instanceof TimeoutError;
+    if (this.#pick !== undefined) tell(this.#pick, blamed ? 'failure' : 'cancelled');
     if (gone === undefined) this.#report(failure, undefined);
     this.#failed(failure);
   }
@@ -202,12 +211,12 @@ export class ShortWay implements CallListener, RelayOwner {
 
   #failed(error: unknown): void {
     const { gone } = this.#exchange;
-    if (gone === undefined) {
+    if (gone === undefined && !(error instanceof ProblemError)) {
       this.#permit?.rejected(error);
       this.#instancePermit?.rejected(error);
     } else {
-      this.#permit?.aborted(gone);
-      this.#instancePermit?.aborted(gone);
+      this.#permit?.aborted(gone ?? error);
+      this.#instancePermit?.aborted(gone ?? error);
     }
     this.#context.refuse(this.#exchange, error);
   }

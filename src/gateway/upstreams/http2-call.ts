@@ -58,12 +58,21 @@ export class Http2Call {
         waitForTrailers: this.#request.body !== null,
       });
     } catch (error) {
-      this.#fail(error as Error);
+      this.#unsent(error as Error & { code?: string });
       return;
     }
     this.#listen(this.#stream);
     this.#send(this.#stream);
     this.#limit(this.#request.timeouts.firstByte, 'UND_ERR_HEADERS_TIMEOUT');
+  }
+
+  /** There is no stream, and none is missed. A request that Node does not take says nothing of the upstream. */
+  #unsent(error: Error & { code?: string }): void {
+    this.#session.streams -= 1;
+    if (/^ERR_(?:INVALID_|HTTP2_(?:HEADER|INVALID_(?!SESSION|STREAM)|PSEUDO))/.test(error.code ?? '')) {
+      error.code = 'UND_ERR_INVALID_ARG';
+    }
+    this.#fail(error);
   }
 
   #head(): Record<string, string | string[]> {
@@ -84,8 +93,11 @@ export class Http2Call {
     const { body } = this.#request;
     if (body === null) return;
     stream.on('wantTrailers', () => {
-      const trailers = this.#request.trailers?.() ?? [];
-      stream.sendTrailers(http2Fields(trailers.flat()));
+      try {
+        stream.sendTrailers(http2Fields((this.#request.trailers?.() ?? []).flat()));
+      } catch (error) {
+        this.#abort(error as Error);
+      }
     });
     if (Buffer.isBuffer(body)) {
       stream.end(body);
@@ -142,7 +154,7 @@ export class Http2Call {
   }
 
   /** A stream that the upstream says it has not looked at (RFC 9113, 8.7) may be made again, whatever it asks for. */
-  #fail(error: Error): void {
+  #fail(error: Error & { code?: string }): void {
     if (this.#over) return;
     this.#over = true;
     this.#timer?.cancel();
@@ -150,6 +162,8 @@ export class Http2Call {
     if (!this.#session.connected) {
       call.written = false;
       call.reused = false;
+    } else if (this.#stream === undefined && error.code === 'UND_ERR_INVALID_ARG') {
+      call.written = false;
     } else if (this.#untouched && !call.begun) {
       call.written = false;
       call.reused = true;

@@ -2,7 +2,7 @@
  * Connections to upstreams that speak HTTP/2, by the core streams of `node:http2`. A call reports as one over undici
  * does, so that whoever makes it need not know which of the two it is.
  */
-import { connect } from 'node:http2';
+import { connect, constants } from 'node:http2';
 import type { LookupFunction } from 'node:net';
 import type { Clock, Timer } from '../../core/clock.ts';
 import { BulkheadFullError } from '../../core/errors.ts';
@@ -21,6 +21,9 @@ export interface Http2UpstreamOptions {
   readonly tls?: UpstreamTls | undefined;
   readonly clock: Clock;
 }
+
+/** Nobody has asked for what an upstream pushes. */
+const settings = { enablePush: false };
 
 /** How long a connection without a stream stays open, in milliseconds. */
 const idleTime = 60_000;
@@ -85,7 +88,12 @@ export class Http2Upstream implements CallCounter {
 
   #connect(connectTimeout: number): Session {
     const { lookup, tls } = this.#options;
-    const session = connect(this.origin, { ...tls, lookup } as Parameters<typeof connect>[1]);
+    const session = connect(this.origin, { ...tls, lookup, settings } as Parameters<typeof connect>[1]);
+    // Pushed before it was told that we want none.
+    session.on('stream', (pushed) => {
+      pushed.on('error', () => {});
+      pushed.close(constants.NGHTTP2_CANCEL);
+    });
     const origin = new URL(this.origin);
     const entry: Session = {
       session,

@@ -6,15 +6,23 @@
  *
  * Nor does it tell which version of HTTP an upstream speaks, which `Via` has to say.
  *
- * undici has no door for either, so its parser is found by the name of its symbol, on this one connection alone. A version
+ * And when a connection ends that ends its answer, while whoever takes the answer has asked to wait, undici fails by an
+ * assertion that ends the process. All of the answer was given out by then, so its parser goes on to the end.
+ *
+ * undici has no door for any of it, so its parser is found by the name of its symbol, on this one connection alone. A version
  * in which it is not found does as it did before: such an answer is a failure, and every upstream speaks 1.1.
  */
 
 /** What of the parser is called with the status of each head. */
 interface HeadReader {
   onHeadersComplete: (status: number, ...rest: unknown[]) => unknown;
+  finish?: () => unknown;
+  paused?: boolean;
   readonly ptr?: number;
-  readonly llhttp?: { llhttp_get_http_minor?(parser: number): number };
+  readonly llhttp?: {
+    llhttp_get_http_minor?(parser: number): number;
+    llhttp_resume?(parser: number): void;
+  };
 }
 
 /**
@@ -26,6 +34,7 @@ interface HeadReader {
 export function watchHeads(client: object, onVersion: (isOld: boolean) => void): void {
   const parser = held(held(client, 'socket'), 'parser');
   if (!isHeadReader(parser)) return;
+  endPaused(parser);
   const read = parser.onHeadersComplete.bind(parser);
   let known = false;
   parser.onHeadersComplete = (status, ...rest) => {
@@ -34,6 +43,18 @@ export function watchHeads(client: object, onVersion: (isOld: boolean) => void):
       onVersion(parser.llhttp?.llhttp_get_http_minor?.(parser.ptr ?? 0) === 0);
     }
     return read(status === 100 ? 101 : status, ...rest);
+  };
+}
+
+function endPaused(parser: HeadReader): void {
+  const finish = parser.finish?.bind(parser);
+  if (finish === undefined) return;
+  parser.finish = () => {
+    if (parser.paused) {
+      parser.llhttp?.llhttp_resume?.(parser.ptr ?? 0);
+      parser.paused = false;
+    }
+    return finish();
   };
 }
 

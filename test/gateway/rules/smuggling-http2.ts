@@ -132,6 +132,23 @@ export function getOf(stream: number): Buffer {
   return frame(1, 5, stream, packed(fields));
 }
 
+/** An upload that its client breaks off: some of the body, and a reset with CANCEL in place of its end. */
+export function brokenUpload(
+  stream: number,
+  sent: Buffer,
+): { readonly begin: Buffer; readonly reset: Buffer } {
+  const fields: Field[] = [
+    [':method', 'POST'],
+    [':scheme', 'http'],
+    [':authority', 'a'],
+    [':path', '/'],
+  ];
+  return {
+    begin: Buffer.concat([frame(1, 4, stream, packed(fields)), frame(0, 0, stream, sent)]),
+    reset: frame(3, 0, stream, Buffer.from([0, 0, 0, 8])),
+  };
+}
+
 /** A connection that opens so many streams and resets each at once (CVE-2023-44487). */
 export function rapidReset(streams: number): Buffer {
   const cancel = Buffer.from([0, 0, 0, 8]);
