@@ -283,3 +283,24 @@ describe('rule 9: upgrades', () => {
     expect(heard.slice(1).join('')).toBe(`one,${rest}`);
   });
 });
+
+it('what an upstream says last reaches a client that takes it slowly', async () => {
+  const size = 5_000_000;
+  const { url } = await rawUpstream((socket) =>
+    socket.once('data', () => {
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
+      socket.end(Buffer.alloc(size, 'x'));
+    }),
+  );
+  const { port } = await listening({}, (router) => router.route('/*', { url, upgrade: true }));
+  const client = connect(port, '127.0.0.1');
+  onCleanup(() => void client.destroy());
+  client.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  let length = 0;
+  client.on('data', (chunk: Buffer) => {
+    length += chunk.length;
+  });
+  await new Promise((resolve) => client.on('end', resolve));
+  expect(length).toBeGreaterThan(size);
+});

@@ -48,12 +48,25 @@ export function joinConnections(
     [upstream, client],
   ] as const) {
     side.on('error', () => other.destroy());
-    side.once('close', () => other.destroy());
+    side.once('close', () => {
+      if (side.readableEnded) linger(other);
+      else other.destroy();
+    });
     side.pipe(other);
   }
   upstream.on('data', (chunk: Buffer) => {
     exchange.record.bytes += chunk.length;
   });
+}
+
+/** How long one side may take nothing of what the other one has left, in milliseconds. */
+const lingerTime = 10_000;
+
+/** Let one side have the rest of what the other one has said before it ended. */
+function linger(side: Duplex): void {
+  const limited = side as Duplex & { setTimeout?(time: number, callback: () => void): unknown };
+  if (side.writableLength === 0 || limited.setTimeout === undefined) side.destroy();
+  else limited.setTimeout(lingerTime, () => side.destroy());
 }
 
 /** What goes to the client with the agreement. */

@@ -6,7 +6,7 @@ import type { BlockList } from 'node:net';
 import { Readable } from 'node:stream';
 import { buildConnector, Client } from 'undici';
 import type { Clock } from '../../core/clock.ts';
-import { BulkheadFullError } from '../../core/errors.ts';
+import { BulkheadFullError, UpstreamError } from '../../core/errors.ts';
 import { Http2Upstream } from './http2-upstream.ts';
 import { SilenceLimit } from './silence-limit.ts';
 import { TrailingCalls } from './trailing-call.ts';
@@ -246,6 +246,7 @@ interface Kept {
 export class Upstreams {
   readonly #options: UpstreamsOptions;
   readonly #byOrigin: Map<string, Kept[]> = new Map();
+  #destroyed = false;
 
   constructor(options: UpstreamsOptions) {
     this.#options = options;
@@ -275,6 +276,8 @@ export class Upstreams {
 
   #add(origin: string, http2: boolean): Connections {
     const { denied, origins } = this.#options;
+    // What is repeated after a stop must not go out.
+    if (this.#destroyed) throw new UpstreamError(origin, 'the router has stopped');
     refuseAddress(origin, denied);
     const connections = http2
       ? new Http2Upstream(origin, { ...this.#options, lookup: checkedLookup(denied) })
@@ -296,6 +299,7 @@ export class Upstreams {
 
   /** Break off every call and close every connection. */
   async destroy(): Promise<void> {
+    this.#destroyed = true;
     const all = [...this.#byOrigin.values()].flat();
     this.#byOrigin.clear();
     await Promise.all(all.map(({ connections }) => connections.destroy()));

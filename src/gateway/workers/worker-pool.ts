@@ -98,8 +98,13 @@ export class WorkerPool {
     slot.startedAt = this.#runtime.clock.now();
     slot.addresses.clear();
     worker.on('message', (message: unknown) => this.#hear(slot, worker, opened<FromWorker>(message)));
-    worker.on('error', () => {});
-    worker.once('exit', (code, signal) => this.#ended(slot, worker, code, signal));
+    worker.on('error', () => {
+      // One that could not be made has no process, and so no exit.
+      if (worker.process.pid === undefined && slot.worker === worker) this.#ended(slot, worker, null, null);
+    });
+    worker.once('exit', (code, signal) => {
+      if (slot.worker === worker) this.#ended(slot, worker, code, signal);
+    });
   }
 
   #hear(slot: Slot, worker: Worker, message: FromWorker | undefined): void {
