@@ -104,6 +104,7 @@ export class Http2Door implements Door {
     this.#tunnel = tunnel;
     // What went wrong with a stream is told by how it closes.
     stream.on('error', ignore);
+    stream.once('aborted', () => process.nextTick(() => stream.destroy()));
     stream.on('trailers', (_fields: IncomingHttpHeaders, _flags: number, raw: readonly string[]) => {
       this.#received = trailerPairs(raw);
     });
@@ -237,7 +238,9 @@ export class Http2Door implements Door {
   closeAfter(): void {}
 
   destroy(): void {
-    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    // One that its client has reset is closed, but not done with while something of it waits to be sent.
+    if (this.#stream.closed) this.#stream.destroy();
+    else this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   }
 
   onClosed(callback: (ending: Ending) => void): void {

@@ -53,17 +53,18 @@ function makeHttp2(handlers: Http2Handlers, headerBytes: number): Http2Server {
 
 /** A head that is never finished opens no stream, and so its connection counts as idle. */
 function closeWhenIdle(session: ServerHttp2Session): void {
-  let streams = 0;
-  const closed = (): void => {
-    streams -= 1;
-  };
+  const streams = new Set<ServerHttp2Stream>();
   session.on('stream', (stream) => {
-    streams += 1;
-    stream.once('close', closed);
+    streams.add(stream);
+    stream.once('close', () => streams.delete(stream));
+  });
+  // Of a stream that its client has reset without an error, and that still had something to say, Node forgets.
+  session.once('close', () => {
+    for (const stream of streams) stream.destroy();
   });
   session.setTimeout(idleTime);
   session.on('timeout', () => {
-    if (streams === 0) session.close();
+    if (streams.size === 0) session.close();
   });
 }
 
@@ -86,10 +87,16 @@ export function addPriorKnowledge(server: Server, handlers: Http2Handlers, heade
   const asHttp1 = (socket: Socket): void => {
     for (const listener of http1) listener.call(server, socket);
   };
+  const asHttp2 = (socket: Socket): void => {
+    // A server for HTTP/1.1 lets clients end their side first. In HTTP/2 whoever does so is gone, and nothing else would
+    // tell of it while an answer waits for him to take more.
+    socket.allowHalfOpen = false;
+    http2.emit('connection', socket);
+  };
   server.on('connection', (socket: Socket) => {
     // Given back by `serveAsPlain`: what it speaks is known.
     if (seen.has(socket)) asHttp1(socket);
-    else sniff(socket, (isHttp2) => (isHttp2 ? http2.emit('connection', socket) : asHttp1(socket)));
+    else sniff(socket, (isHttp2) => (isHttp2 ? asHttp2(socket) : asHttp1(socket)));
   });
 }
 

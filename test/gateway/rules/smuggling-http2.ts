@@ -132,6 +132,11 @@ export function getOf(stream: number): Buffer {
   return frame(1, 5, stream, packed(fields));
 }
 
+/** The reset of a stream. */
+export function resetOf(stream: number, code: number): Buffer {
+  return frame(3, 0, stream, Buffer.from([0, 0, 0, code]));
+}
+
 /** An upload that its client breaks off: some of the body, and a reset with CANCEL in place of its end. */
 export function brokenUpload(
   stream: number,
@@ -145,7 +150,7 @@ export function brokenUpload(
   ];
   return {
     begin: Buffer.concat([frame(1, 4, stream, packed(fields)), frame(0, 0, stream, sent)]),
-    reset: frame(3, 0, stream, Buffer.from([0, 0, 0, 8])),
+    reset: resetOf(stream, 8),
   };
 }
 
