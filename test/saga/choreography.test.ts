@@ -161,6 +161,60 @@ describe('a choreography', () => {
     expect(failures).toEqual([1, 2]);
   });
 
+  it('says something else when it is run again, which is another event', async () => {
+    const { runtime, bus, shop } = setup();
+    const heard: string[] = [];
+    const hear = (event: string) => () => void heard.push(event);
+    await participant({
+      bus,
+      catalog,
+      name: 'log',
+      runtime,
+      on: { 'order.paid': hear('paid'), 'order.shipped': hear('shipped') },
+    }).start();
+    await participant({
+      bus,
+      catalog,
+      name: 'payments',
+      runtime,
+      on: {
+        'order.placed': async ({ payload: { orderId }, attempt }, { publish }) => {
+          await publish(attempt === 1 ? 'order.paid' : 'order.shipped', { orderId });
+          if (attempt === 1) throw new Error('decides otherwise');
+        },
+      },
+    }).start();
+    await (await shop()).publish('order.placed', placed);
+    await runtime.clock.advance(60_000);
+    expect(heard.sort()).toEqual(['paid', 'shipped']);
+  });
+
+  it('does not bury an event because its schema threw', async () => {
+    const { runtime, bus } = setup();
+    let checks = 0;
+    const moody = z.object({ orderId: z.string() }).refine(() => {
+      checks += 1;
+      // Once by the publisher, then on receipt.
+      if (checks === 2) throw new Error('the schema asks a service that is away');
+      return true;
+    });
+    const own = eventCatalog({ 'order.paid': moody });
+    const seen: string[] = [];
+    const dead: unknown[] = [];
+    await participant({
+      bus,
+      catalog: own,
+      name: 'shipping',
+      runtime,
+      on: { 'order.paid': ({ payload }) => void seen.push(payload.orderId) },
+      onDeadLetter: (_message, error) => void dead.push(error),
+    }).start();
+    const speaker = await participant({ bus, catalog: own, name: 'shop', runtime }).start();
+    await speaker.publish('order.paid', { orderId: 'o1' });
+    await runtime.clock.advance(60_000);
+    expect([seen, dead]).toEqual([['o1'], []]);
+  });
+
   it('tells when its inbox fails, and handles the message when it is back', async () => {
     const { runtime, bus, shop } = setup();
     const heard: string[] = [];
