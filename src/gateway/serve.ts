@@ -2,6 +2,7 @@
 import { ProblemError, RateLimitedError } from '../core/errors.ts';
 import { HoldfastError, messageOf } from '../core/holdfast-error.ts';
 import { warnOf } from '../core/log.ts';
+import { isThenable } from '../core/thenable.ts';
 import { choiceOf, targetFor } from './choice.ts';
 import type { Door, Upgradable } from './doors/door.ts';
 import { keepDeadline } from './exchange/deadline.ts';
@@ -115,7 +116,7 @@ function serveRoute(
  */
 function passes(result: ReturnType<Guard>): boolean {
   if (typeof result !== 'object' || result === null) return true;
-  if (result instanceof Response || typeof (result as { then?: unknown }).then === 'function') return false;
+  if (result instanceof Response || isThenable(result)) return false;
   throw new TypeError('a guard gave an object that is no Response of this process');
 }
 

@@ -5,6 +5,7 @@ import { RefusedError, TimeoutError } from '../core/errors.ts';
 import type { JsonValue } from '../core/json.ts';
 import { toJson } from '../core/json-copy.ts';
 import { type CallContext, type Policy, settle, unlimitedCall } from '../core/policy.ts';
+import { isThenable } from '../core/thenable.ts';
 import type { HaltWatcher } from './halt.ts';
 import type { Failure } from './judge.ts';
 import { contextOf, type Task, undoContextOf, type WorkSurroundings } from './task.ts';
@@ -232,14 +233,6 @@ export class Attempts implements HaltWatcher {
 
 /** What a call that took no time came to. */
 type Settled = { readonly value: unknown } | { readonly error: unknown };
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    typeof (value as { readonly then?: unknown }).then === 'function'
-  );
-}
 
 /** The value as the store will bring it back, so that a step sees the same before and after a crash. */
 export function toOutput(value: unknown, maxPayload: number): RoundResult {

@@ -4,6 +4,7 @@ import { InvalidPayloadError, ProblemError, RefusedError, StoreError } from '../
 import { HoldfastError } from '../core/holdfast-error.ts';
 import { isPlainObject, type JsonObject, type JsonValue, parseJson } from '../core/json.ts';
 import { warnOf } from '../core/log.ts';
+import { isThenable } from '../core/thenable.ts';
 import type { BarrierOutcome, BarrierWork, SagaBarrier } from '../ports/saga-barrier.ts';
 import { isJson, refusedHeader, replayedHeader } from './http-answer.ts';
 import { type AnyHeaders, type SagaRequestHeaders, sagaRequest } from './http-headers.ts';
@@ -133,10 +134,6 @@ function sendable(headers: Readonly<Record<string, string>>): Record<string, str
     if (!/^(?:content-length|transfer-encoding)$/i.test(name)) fields[name.toLowerCase()] = text;
   }
   return fields;
-}
-
-function isThenable(value: unknown): value is PromiseLike<ParticipantAnswer | undefined> {
-  return typeof (value as { readonly then?: unknown } | null | undefined)?.then === 'function';
 }
 
 function answerOf(outcome: BarrierOutcome): RawAnswer {

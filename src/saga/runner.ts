@@ -103,6 +103,7 @@ export class SagaRunner {
    * @throws SagaCompensatedError when it was undone; SagaParkedError when a person must decide; SagaResolvedError when
    * a person has settled it outside.
    * @throws NotRunningError when the runner stops meanwhile; the saga goes on when one starts again.
+   * @throws UnknownSagaError when it was purged before its end was seen here.
    * @throws What {@link SagaRunner.begin} throws, TimeoutError and the signal's reason; a saga that began goes on.
    */
   async run<Input, Results>(
